@@ -1,0 +1,1 @@
+"""The stories: each flow reads aloud as one way of the lifecycle."""

@@ -1,0 +1,160 @@
+"""What the lifecycle asks of the outside world: small protocols. Adapters fit by shape, not inheritance.
+
+Every method may raise TransientError (asking again may help) or a RefusedError; nothing else leaves an adapter.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from tasks.model import (
+    Action,
+    Artifact,
+    Environment,
+    FleetStatus,
+    Lease,
+    Reading,
+    ScanNotDone,
+    ScanReport,
+)
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """An OCI descriptor: what is at a digest. `annotations` as sorted pairs."""
+
+    media_type: str
+    digest: str
+    size: int
+    artifact_type: str = ""
+    annotations: tuple[tuple[str, str], ...] = ()
+
+
+class ArtifactStore(Protocol):
+    """One repository of an OCI registry, or one OCI image layout folder. Everything read is checked against its digest.
+
+    `repository` is the string that `Artifact.repository` holds.
+    """
+
+    @property
+    def repository(self) -> str: ...
+
+    def resolve(self, tag: str) -> str | None:
+        """The digest a tag points to, or None. A digest resolves to itself if its manifest exists."""
+
+    def manifest(self, digest: str) -> bytes:
+        """Raw manifest or index. NotFoundError, CorruptError."""
+
+    def put_manifest(self, raw: bytes, tag: str | None = None) -> str:
+        """Store a manifest, optionally tagged (moving the tag); index it as a referrer if it has a `subject`. Its digest."""
+
+    def has_blob(self, digest: str) -> bool: ...
+
+    def blob(self, digest: str) -> bytes:
+        """The whole blob: for configurations, signatures, SBOMs. NotFoundError, CorruptError."""
+
+    def stream(self, digest: str) -> Iterator[bytes]:
+        """The blob in parts; CorruptError at the end if the bytes are not the digest's. For layers."""
+
+    def put_blob(self, content: bytes | Path, mount_from: str | None = None) -> Descriptor:
+        """Store a blob (streamed from a Path); nothing is sent if it is there, or can be mounted from a repository."""
+
+    def referrers(self, digest: str) -> tuple[Descriptor, ...]:
+        """What names this manifest as its subject (referrers API, else the fallback tag)."""
+
+    def tags(self) -> tuple[str, ...]: ...
+
+
+class Scanner(Protocol):
+    """Learns what is known to be wrong with an artifact. Never raises for 'could not scan': that is ScanNotDone."""
+
+    def scan(self, artifact: Artifact, seconds: float) -> ScanReport | ScanNotDone: ...
+
+    def bill_of_materials(self, artifact: Artifact, seconds: float) -> bytes:
+        """CycloneDX JSON of what the scanner recognises in the artifact."""
+
+
+class Fleet(Protocol):
+    """Where groups run and traffic is split. `token` is the lease's: one lower than any seen before is refused
+    (LateWriterError). Applying the same action again changes nothing."""
+
+    def read(self, environment: Environment) -> FleetStatus: ...
+
+    def apply(self, environment: Environment, action: Action, token: int) -> None:
+        """Returns when the effect is there and was read back. EnsureGroup: NotReadyError with the last lines of the log.
+
+        UnsafeActionError instead of draining, replacing or un-routing the last ready group.
+        """
+
+    def down(self, environment: Environment, token: int) -> None:
+        """Stop everything of this environment: splitter, instances, files. Artifacts stay."""
+
+
+class Prober(Protocol):
+    """Asks one instance directly, past the splitter."""
+
+    def get(self, address: str, path: str, seconds: float) -> tuple[int, str]:
+        """Status and body (at most 64 kB). TransientError if nothing answered."""
+
+
+class Metrics(Protocol):
+    """Counts what instances answered."""
+
+    def read(self, environment: Environment) -> Reading:
+        """Cumulative counters now. MetricsUnreadableError if the source did not answer: never an empty Reading instead."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the journal. `hash` covers every other field and `previous`, the hash of the line before.
+
+    `environment` is empty for what concerns a whole release; `token` is 0 where no lease is needed.
+    """
+
+    sequence: int
+    at: datetime
+    kind: str
+    service: str
+    environment: str
+    release: str
+    body: Mapping[str, JsonValue]
+    token: int
+    previous: str
+    hash: str
+
+
+class Journal(Protocol):
+    """The append-only, hash-chained record, and the leases beside it (DESIGN section 6)."""
+
+    def append(
+        self,
+        kind: str,
+        *,
+        service: str,
+        environment: str = "",
+        release: str = "",
+        body: Mapping[str, JsonValue] | None = None,
+        lease: Lease | None = None,
+    ) -> Event:
+        """Add one event. With a lease: in the same transaction the lease must still be the newest and unexpired,
+        else LateWriterError and nothing is written."""
+
+    def events(self, service: str | None = None, after: int = 0) -> Sequence[Event]:
+        """In order; of one service, or all."""
+
+    def acquire(self, service: str, environment: str, owner: str, seconds: float) -> Lease:
+        """Take the lease if it is free, expired, or its owner is provably gone; else LeaseHeldError naming the owner,
+        since when and until when. Each acquisition has a higher token than all before."""
+
+    def renew(self, lease: Lease, seconds: float) -> Lease:
+        """LateWriterError if somebody else has taken it since."""
+
+    def release(self, lease: Lease) -> None:
+        """Give it back; the token stays used. Nothing happens if it was taken over."""
+
+    def holder(self, service: str, environment: str) -> Lease | None:
+        """Who holds it now (unexpired, owner not provably gone), or None."""
