@@ -1,0 +1,1 @@
+"""Observe: read what the canary answered, count it honestly, and judge it."""
