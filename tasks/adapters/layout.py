@@ -5,7 +5,6 @@ index.json changes under a lock (flock: also between processes on one machine; n
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from tasks import oci
+from tasks.adapters.file_lock import locked
 from tasks.errors import CorruptError, InvalidInputError, NotFoundError, RefusedError
 from tasks.ports import Descriptor
 
@@ -194,9 +194,7 @@ class LayoutStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "lock").open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with locked(self._folder / "lock"):
             self._sweep()
             yield
 
