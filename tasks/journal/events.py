@@ -1,0 +1,254 @@
+"""What can be written in the journal: one frozen body for each kind of event, and one table that pairs them. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cache
+from typing import Any, Final
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from tasks.errors import CorruptError
+from tasks.model import (
+    Artifact,
+    Environment,
+    Judgement,
+    Lease,
+    Sample,
+    Source,
+    Step,
+    Unseen,
+    Verdict,
+)
+from tasks.ports import Event, Journal
+from tasks.service import ServiceSpec
+
+
+class EventKind(StrEnum):
+    """What a line says has happened, or is about to: intents are journalled before they are carried out."""
+
+    BAKED = "baked"
+    RELEASE_STARTED = "release started"
+    ROLLOUT_STARTED = "rollout started"
+    STEP_STARTED = "step started"
+    SAMPLED = "sampled"
+    VERDICT_GIVEN = "verdict given"
+    APPROVED = "approved"
+    PROMOTED = "promoted"
+    WITHDRAWN = "withdrawn"
+    ROLLED_BACK = "rolled back"
+    SCALED = "scaled"
+    WARM_ENDED = "warm ended"
+    WENT_DOWN = "went down"
+    HEALED = "healed"
+    RELEASE_FINISHED = "release finished"
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """One release's artifact that was promoted in an environment, `since` then. Its group is named `release`."""
+
+    release: str
+    artifact: Artifact
+    replicas: int
+    since: datetime
+
+
+@dataclass(frozen=True)
+class BakedBody:
+    """`reused`: the same inputs had been baked before."""
+
+    source: Source
+    artifact: Artifact
+    reused: bool
+
+
+@dataclass(frozen=True)
+class ReleaseStarted:
+    """Also when a release is taken up again: the newest line's source and spec count."""
+
+    source: Source
+    spec: ServiceSpec
+    artifact: Artifact
+    reused_bake: bool
+
+
+@dataclass(frozen=True)
+class RolloutStarted:
+    """`flow_run` is the id of the Prefect run that does it, empty outside one."""
+
+    environment: Environment
+    artifact: Artifact
+    replicas: int
+    flow_run: str
+
+
+@dataclass(frozen=True)
+class StepStarted:
+    """`index` counts from 0."""
+
+    index: int
+    step: Step
+
+
+@dataclass(frozen=True)
+class Sampled:
+    sample: Sample | Unseen
+
+
+@dataclass(frozen=True)
+class VerdictGiven:
+    judgement: Judgement
+
+
+@dataclass(frozen=True)
+class Approved:
+    """`by` is a claim; `how` it came (command line, API, form)."""
+
+    by: str
+    reason: str
+    how: str
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """The candidate is stable from now on; the one before stays warm until `warm_until` (None: not at all)."""
+
+    deployed: Deployed
+    warm_until: datetime | None
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """The candidate goes. `verdict` is None where none was given: a crash, an error, an interruption."""
+
+    verdict: Verdict | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    to: Deployed
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True)
+class Scaled:
+    replicas: int
+
+
+@dataclass(frozen=True)
+class WarmEnded:
+    """The previous release is no longer kept ready."""
+
+
+@dataclass(frozen=True)
+class WentDown:
+    """Everything of the environment is to be stopped."""
+
+
+@dataclass(frozen=True)
+class Healed:
+    reason: str
+
+
+@dataclass(frozen=True)
+class ReleaseFinished:
+    """`outcome` is a sentence."""
+
+    outcome: str
+
+
+Body = (
+    BakedBody
+    | ReleaseStarted
+    | RolloutStarted
+    | StepStarted
+    | Sampled
+    | VerdictGiven
+    | Approved
+    | Promoted
+    | Withdrawn
+    | RolledBack
+    | Scaled
+    | WarmEnded
+    | WentDown
+    | Healed
+    | ReleaseFinished
+)
+
+BODIES: Final[dict[EventKind, type[Body]]] = {
+    EventKind.BAKED: BakedBody,
+    EventKind.RELEASE_STARTED: ReleaseStarted,
+    EventKind.ROLLOUT_STARTED: RolloutStarted,
+    EventKind.STEP_STARTED: StepStarted,
+    EventKind.SAMPLED: Sampled,
+    EventKind.VERDICT_GIVEN: VerdictGiven,
+    EventKind.APPROVED: Approved,
+    EventKind.PROMOTED: Promoted,
+    EventKind.WITHDRAWN: Withdrawn,
+    EventKind.ROLLED_BACK: RolledBack,
+    EventKind.SCALED: Scaled,
+    EventKind.WARM_ENDED: WarmEnded,
+    EventKind.WENT_DOWN: WentDown,
+    EventKind.HEALED: Healed,
+    EventKind.RELEASE_FINISHED: ReleaseFinished,
+}
+KINDS: Final = {body: kind for kind, body in BODIES.items()}
+
+
+def record(
+    journal: Journal,
+    service: str,
+    environment: str,
+    release: str,
+    body: Body,
+    lease: Lease | None = None,
+) -> Event:
+    """Append one event: the kind follows from the body, so that the two always fit."""
+    return journal.append(
+        KINDS[type(body)],
+        service=service,
+        environment=environment,
+        release=release,
+        body=written(body),
+        lease=lease,
+    )
+
+
+def written(body: Body) -> dict[str, JsonValue]:
+    """As it stands in the journal: plain JSON."""
+    plain: dict[str, JsonValue] = _adapter(type(body)).dump_python(body, mode="json")
+    return plain
+
+
+def kind_of(event: Event) -> EventKind:
+    """CorruptError for a kind this version does not know: what follows from it cannot be known either."""
+    try:
+        return EventKind(event.kind)
+    except ValueError as error:
+        raise CorruptError(
+            f"line {event.sequence} of the journal has the kind {event.kind!r}, which is not known here; was it"
+            " written by a newer Bakewell? Use that one, or see `bakewell verify-journal`"
+        ) from error
+
+
+def body_of(event: Event) -> Body:
+    """The typed body of an event; CorruptError, naming the line, if it cannot be read."""
+    try:
+        body: Body = _adapter(BODIES[kind_of(event)]).validate_python(dict(event.body))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CorruptError(
+            f"line {event.sequence} of the journal ({event.kind}) cannot be read: at"
+            f" {'.'.join(map(str, first['loc'])) or 'its top'}: {first['msg']}; `bakewell verify-journal` tells"
+            " whether it was changed after it was written"
+        ) from error
+    return body
+
+
+@cache
+def _adapter(body: type[Any]) -> TypeAdapter[Any]:
+    """Built when first needed: a start that reads no such event does not pay for it."""
+    return TypeAdapter(body)
