@@ -119,7 +119,8 @@ def _rescue(spec: FleetSpec, status: FleetStatus) -> Weights | None:
     if kept.keys() == routed(status).keys() or heir is None:
         return None
     others = {name: weight for name, weight in kept.items() if name != heir.name}
-    return {**others, heir.name: 100 - sum(others.values())}
+    rest = 100 - sum(others.values())
+    return {**others, heir.name: rest} if rest > 0 else {heir.name: 100}
 
 
 def _heir(spec: FleetSpec, status: FleetStatus) -> GroupStatus | None:
