@@ -219,7 +219,7 @@ def record(
 
 def written(body: Body) -> dict[str, JsonValue]:
     """As it stands in the journal: plain JSON."""
-    plain: dict[str, JsonValue] = _adapter(type(body)).dump_python(body, mode="json")
+    plain: dict[str, JsonValue] = _adapter(KINDS[type(body)]).dump_python(body, mode="json")
     return plain
 
 
@@ -237,7 +237,7 @@ def kind_of(event: Event) -> EventKind:
 def body_of(event: Event) -> Body:
     """The typed body of an event; CorruptError, naming the line, if it cannot be read."""
     try:
-        body: Body = _adapter(BODIES[kind_of(event)]).validate_python(dict(event.body))
+        body: Body = _adapter(kind_of(event)).validate_python(dict(event.body))
     except ValidationError as error:
         first = error.errors()[0]
         raise CorruptError(
@@ -249,6 +249,6 @@ def body_of(event: Event) -> Body:
 
 
 @cache
-def _adapter(body: type[Any]) -> TypeAdapter[Any]:
+def _adapter(kind: EventKind) -> TypeAdapter[Any]:
     """Built when first needed: a start that reads no such event does not pay for it."""
-    return TypeAdapter(body)
+    return TypeAdapter(BODIES[kind])

@@ -1,0 +1,318 @@
+"""The journal in a database: SQLite, or PostgreSQL by URL. SQLAlchemy Core, because both speak it and no object is mapped.
+
+Every write takes one lock first, so lines have one order and each knows the one before. No connection is kept between
+calls: forks, threads and forgotten journals cost nothing.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
+
+from pydantic import JsonValue
+from sqlalchemy import Column, Connection, Engine, Row, Update, insert, inspect, select, update
+from sqlalchemy.exc import DBAPIError
+
+from tasks.adapters.journal_database import (
+    EVENTS,
+    HEAD,
+    LEASES,
+    SCHEMA_VERSION,
+    engine_for,
+    make_tables,
+    now_at,
+    parsed_url,
+)
+from tasks.adapters.journal_errors import Place, explanation
+from tasks.adapters.owner import describe, is_gone
+from tasks.chain import FIRST, canonical, hash_of, moment
+from tasks.errors import (
+    CorruptError,
+    InvalidInputError,
+    LateWriterError,
+    LeaseHeldError,
+    RefusedError,
+)
+from tasks.model import Lease
+from tasks.ports import Event
+
+
+class SqlJournal:
+    """`url` is SQLAlchemy's: `sqlite:////folder/journal.db`, `postgresql://user@host/database`.
+
+    `wait_seconds` is how long a write waits for other writers before it gives up with a TransientError.
+    """
+
+    def __init__(self, url: str, *, wait_seconds: float = 10.0) -> None:
+        parsed = parsed_url(url)
+        self._place = Place(parsed.render_as_string(hide_password=True), wait_seconds)
+        self._engine = engine_for(parsed, wait_seconds)
+        self._writer = self._engine.execution_options(writes=True)
+        self._prepared = False
+
+    def append(
+        self,
+        kind: str,
+        *,
+        service: str,
+        environment: str = "",
+        release: str = "",
+        body: Mapping[str, JsonValue] | None = None,
+        lease: Lease | None = None,
+    ) -> Event:
+        _printable(kind=kind, service=service, environment=environment, release=release)
+        plain = _plain(kind, body or {})
+        with self._writing() as connection:
+            now = now_at(connection)
+            if lease is not None:
+                _still_held(connection, lease, (service, environment), now)
+            token = lease.token if lease else 0
+            count, previous = _head(connection)
+            line = Event(
+                count + 1, now, kind, service, environment, release, plain, token, previous, ""
+            )
+            line = replace(line, hash=hash_of(line))
+            _write(connection, line)
+        return line
+
+    def events(self, service: str | None = None, after: int = 0) -> Sequence[Event]:
+        """CorruptError if lines were cut off at the end; the rest of the chain is for `verify_chain` to prove."""
+        query = select(EVENTS).where(EVENTS.c.sequence > after).order_by(EVENTS.c.sequence)
+        if service is not None:
+            query = query.where(EVENTS.c.service == service)
+        with self._reading() as connection:
+            _head(connection)
+            rows = connection.execute(query).all()
+        return [_event(row) for row in rows]
+
+    def acquire(self, service: str, environment: str, owner: str, seconds: float) -> Lease:
+        _printable(service=service, environment=environment, owner=owner)
+        with self._writing() as connection:
+            now = now_at(connection)
+            row = _lease_row(connection, service, environment)
+            if row is not None and _is_held(row, now):
+                raise LeaseHeldError(_held_by(row))
+            token = 1 if row is None else row.token + 1
+            lease = Lease(service, environment, owner, token, now + timedelta(seconds=seconds))
+            _take(connection, lease, now, row)
+        return lease
+
+    def renew(self, lease: Lease, seconds: float) -> Lease:
+        """Also after it ran out, as long as nobody has taken it: a machine that slept wakes up and goes on."""
+        with self._writing() as connection:
+            _newest(lease, _lease_row(connection, lease.service, lease.environment))
+            renewed = replace(lease, expires_at=now_at(connection) + timedelta(seconds=seconds))
+            connection.execute(_same_token(lease).values(expires_at=moment(renewed.expires_at)))
+        return renewed
+
+    def release(self, lease: Lease) -> None:
+        with self._writing() as connection:
+            connection.execute(
+                _same_token(lease).values(owner="", expires_at=moment(now_at(connection)))
+            )
+
+    def holder(self, service: str, environment: str) -> Lease | None:
+        with self._reading() as connection:
+            now = now_at(connection)
+            row = _lease_row(connection, service, environment)
+        return _lease(row) if row is not None and _is_held(row, now) else None
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._begun(self._engine) as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._begun(self._writer) as connection:
+            yield connection
+
+    @contextmanager
+    def _begun(self, engine: Engine) -> Iterator[Connection]:
+        """One transaction, and only our errors out of it."""
+        try:
+            self._prepare()
+            with engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise explanation(error.orig, self._place) from error
+
+    def _prepare(self) -> None:
+        """Make the tables if they are not there. Two who start at once wait for each other."""
+        if self._prepared:
+            return
+        if (version := self._version()) is None:
+            with self._writer.begin() as connection:
+                make_tables(connection)
+            version = self._version()
+        if version != SCHEMA_VERSION:
+            raise RefusedError(
+                f"the journal {self._place.name} has tables of version {version}, this Bakewell knows version"
+                f" {SCHEMA_VERSION}; use the Bakewell that wrote it, or a newer one"
+            )
+        self._prepared = True
+
+    def _version(self) -> int | None:
+        with self._engine.begin() as connection:
+            if not inspect(connection).has_table(HEAD.name):
+                return None
+            version: int = _head_row(connection, HEAD.c.version)[0]
+            return version
+
+
+# ---- lines ---------------------------------------------------------------------------------------
+
+
+def _head_row(connection: Connection, *columns: Column[Any]) -> Row[Any]:
+    row = connection.execute(select(*columns)).first()
+    if row is None:
+        raise CorruptError(
+            f"the journal's table {HEAD.name} should have one row and has none; restore the journal from a backup"
+        )
+    return row
+
+
+def _head(connection: Connection) -> tuple[int, str]:
+    """Number and hash of the newest line. The chain alone cannot show that lines are missing at its end; this does."""
+    count, newest = _head_row(connection, HEAD.c.sequence, HEAD.c.hash)
+    last = select(EVENTS.c.sequence, EVENTS.c.hash).order_by(EVENTS.c.sequence.desc()).limit(1)
+    row = connection.execute(last).first() or (0, FIRST)
+    if tuple(row) != (count, newest):
+        raise CorruptError(
+            f"the journal's newest line should be {count} with the hash {newest[:12]}…, it is {row[0]} with"
+            f" {row[1][:12]}…: lines were removed, added or replaced at its end. Restore it from a backup"
+        )
+    return count, newest
+
+
+def _write(connection: Connection, line: Event) -> None:
+    row = {**vars(line), "at": moment(line.at), "body": canonical(line.body)}
+    connection.execute(insert(EVENTS).values(row))
+    connection.execute(update(HEAD).values(sequence=line.sequence, hash=line.hash))
+
+
+def _event(row: Row[Any]) -> Event:
+    sequence, at, kind, service, environment, release, body, token, previous, digest = row
+    try:
+        plain = json.loads(body, parse_constant=_no_number)
+        if not isinstance(plain, dict):
+            raise TypeError(f"its body is {body[:40]!r}, not an object")
+        moment_of = datetime.fromisoformat(at)
+    except (ValueError, TypeError) as error:
+        raise CorruptError(
+            f"line {sequence} of the journal cannot be read: {error}; it was changed after it was written. Restore"
+            " the journal from a backup"
+        ) from error
+    return Event(
+        sequence, moment_of, kind, service, environment, release, plain, token, previous, digest
+    )
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _plain(kind: str, body: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """As it will be read again."""
+    try:
+        plain: dict[str, JsonValue] = json.loads(canonical(dict(body)))
+    except (ValueError, TypeError) as error:
+        raise InvalidInputError(
+            f"the body of an event {kind!r} must be plain JSON: {error}; nothing was written"
+        ) from error
+    return plain
+
+
+def _printable(**words: str) -> None:
+    for name, word in words.items():
+        if not word.isprintable():
+            raise InvalidInputError(
+                f"the {name} {word!r} cannot be journalled: it has unprintable characters; nothing was written"
+            )
+
+
+# ---- leases --------------------------------------------------------------------------------------
+
+
+def _lease_row(connection: Connection, service: str, environment: str) -> Row[Any] | None:
+    here = (LEASES.c.service == service) & (LEASES.c.environment == environment)
+    return connection.execute(select(LEASES).where(here)).first()
+
+
+def _lease(row: Row[Any]) -> Lease:
+    return Lease(
+        row.service, row.environment, row.owner, row.token, datetime.fromisoformat(row.expires_at)
+    )
+
+
+def _is_held(row: Row[Any], now: datetime) -> bool:
+    return bool(row.owner) and row.expires_at > moment(now) and not is_gone(row.owner)
+
+
+def _take(connection: Connection, lease: Lease, now: datetime, before: Row[Any] | None) -> None:
+    values = {**vars(lease), "acquired_at": moment(now), "expires_at": moment(lease.expires_at)}
+    if before is None:
+        connection.execute(insert(LEASES).values(values))
+    else:
+        seen = replace(lease, token=before.token)
+        connection.execute(_same_token(seen).values(values))
+
+
+def _same_token(lease: Lease) -> Update:
+    """Compare and swap: changes nothing once the token has moved on."""
+    return update(LEASES).where(
+        LEASES.c.service == lease.service,
+        LEASES.c.environment == lease.environment,
+        LEASES.c.token == lease.token,
+    )
+
+
+def _newest(lease: Lease, row: Row[Any] | None) -> Row[Any]:
+    """The lease's row; LateWriterError if it is somebody else's, or nobody's, by now."""
+    if row is None or row.token < lease.token:
+        raise LateWriterError(
+            _late(lease, "the journal does not know it; was an old copy restored?")
+        )
+    if row.token > lease.token:
+        other = describe(row.owner) if row.owner else "somebody who has given it back since"
+        raise LateWriterError(_late(lease, f"it was taken over by {other} (token {row.token})"))
+    if not row.owner:
+        raise LateWriterError(_late(lease, "it was given back"))
+    return row
+
+
+def _still_held(
+    connection: Connection, lease: Lease, place: tuple[str, str], now: datetime
+) -> None:
+    if place != (lease.service, lease.environment):
+        raise InvalidInputError(
+            f"an event of {_name(*place)} cannot be written under the lease on"
+            f" {_name(lease.service, lease.environment)}; nothing was written"
+        )
+    row = _newest(lease, _lease_row(connection, *place))
+    if row.expires_at <= moment(now):
+        raise LateWriterError(
+            _late(lease, f"it ran out at {row.expires_at} and was not renewed; it is {moment(now)}")
+        )
+
+
+def _late(lease: Lease, found: str) -> str:
+    return (
+        f"{describe(lease.owner)} wanted to write under its lease on {_name(lease.service, lease.environment)}"
+        f" (token {lease.token}), but {found}. Nothing was written; stop this work, `bakewell status` shows what is"
+        " there"
+    )
+
+
+def _held_by(row: Row[Any]) -> str:
+    return (
+        f"{_name(row.service, row.environment)} is being changed by {describe(row.owner)} since {row.acquired_at},"
+        f" its lease lasts until {row.expires_at} and is renewed while it works. Wait for it, or stop that process:"
+        " its lease is free at once if it ran on this machine, else when it has run out"
+    )
+
+
+def _name(service: str, environment: str) -> str:
+    return f"{service} {environment}" if environment else f"{service} (its releases)"
