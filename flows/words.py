@@ -1,0 +1,151 @@
+"""Words for people: durations, shares, and what each journal event says. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from tasks.errors import CorruptError
+from tasks.journal.events import (
+    Approved,
+    BakedBody,
+    Body,
+    Healed,
+    Promoted,
+    ReleaseFinished,
+    ReleaseStarted,
+    RolledBack,
+    RolloutStarted,
+    Sampled,
+    Scaled,
+    StepStarted,
+    VerdictGiven,
+    WarmEnded,
+    WentDown,
+    Withdrawn,
+    body_of,
+)
+from tasks.model import Lease, Verdict
+from tasks.ports import Event
+
+
+def duration(seconds: float) -> str:
+    """Two units at most: `0.4 s`, `14 s`, `2 min 5 s`, `3 h`."""
+    if abs(seconds) < 9.95:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    whole = round(seconds)
+    for unit, size, small, part in (
+        ("d", 86400, "h", 3600),
+        ("h", 3600, "min", 60),
+        ("min", 60, "s", 1),
+    ):
+        if whole >= (120 if size == 60 else size):
+            rest = whole % size // part
+            return f"{whole // size} {unit}" + (f" {rest} {small}" if rest else "")
+    return f"{whole} s"
+
+
+def percent(share: float) -> str:
+    """`21.3 %`. What is not 0 never reads as 0, what is not all never as 100."""
+    if 0 < share < 0.0005:
+        return "<0.1 %"
+    if 0.9995 <= share < 1:
+        return ">99.9 %"
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 request`, `2,000 requests`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def holder(lease: Lease) -> str:
+    """Who holds a lease. Its owner is `host:boot:pid:start:what`; anything else is shown as it is."""
+    parts = lease.owner.split(":", 4)
+    return f"{parts[4]} (process {parts[2]} on {parts[0]})" if len(parts) == 5 else lease.owner
+
+
+def event_words(event: Event) -> str:
+    """What an event says, in a sentence without the full stop. One that cannot be read says so."""
+    try:
+        return body_words(body_of(event))
+    except CorruptError as error:
+        return f"{event.kind}: {error}"
+
+
+def verdict_of(event: Event) -> Verdict | None:
+    """The verdict that an event gives or carries out."""
+    try:
+        body = body_of(event)
+    except CorruptError:
+        return None
+    match body:
+        case VerdictGiven(judgement):
+            return judgement.verdict
+        case Withdrawn(verdict, _):
+            return verdict
+        case Promoted():
+            return Verdict.PROMOTE
+        case RolledBack():
+            return Verdict.ROLL_BACK
+    return None
+
+
+def body_words(body: Body) -> str:
+    match body:
+        case BakedBody(source, artifact, reused):
+            return f"baked {artifact.short} from {source}{_reused(reused)}"
+        case ReleaseStarted(source, _, artifact, reused):
+            return f"release of {artifact.short} started from {source}{_reused(reused)}"
+        case ReleaseFinished(outcome):
+            return f"release finished: {outcome}"
+        case Approved(by, reason, how):
+            return f"approved by {by} ({how}): {reason}"
+        case Sampled():
+            return "sampled"
+        case VerdictGiven(judgement):
+            return f"{judgement.verdict.value}: {judgement.reason}"
+        case _:
+            return _rollout_words(body)
+
+
+def _rollout_words(body: Body) -> str:
+    match body:
+        case RolloutStarted(_, artifact, replicas, _):
+            return f"rollout of {artifact.short} started, {count(replicas, 'instance')} wanted"
+        case StepStarted(index, step):
+            return f"step {index + 1}: {step.name}"
+        case Promoted(_, None):
+            return "promoted"
+        case Promoted(_, warm):
+            return f"promoted; the one before stays warm until {warm:%H:%M:%S}"
+        case Withdrawn(verdict, reason):
+            return f"{'rolled back' if verdict is Verdict.ROLL_BACK else 'withdrawn'}: {reason}"
+        case RolledBack(to, reason, by):
+            return f"rolled back to {to.release} by {by}: {reason}"
+        case _:
+            return _upkeep_words(body)
+
+
+def _upkeep_words(body: Body) -> str:
+    match body:
+        case Scaled(replicas):
+            return f"scaled to {count(replicas, 'instance')}"
+        case WarmEnded():
+            return "is no longer kept warm"
+        case WentDown():
+            return "taken down"
+        case Healed(reason):
+            return f"healed: {reason}"
+    raise TypeError(f"no words for {type(body).__name__}")
+
+
+def _reused(reused: bool) -> str:
+    return ", baked before from the same inputs" if reused else ""
