@@ -81,6 +81,10 @@ class World:
         wrong = error or TransientError(f"the action failed {moment.value} its effect, as told to")
         self._faults.append(Fault(self._actions_seen + nth, moment, wrong))
 
+    def calm(self) -> None:
+        """Forget the failures that have not struck yet."""
+        self._faults.clear()
+
     def place(self, environment: Environment) -> Place:
         return self._places.setdefault(environment, Place())
 
@@ -126,7 +130,7 @@ class World:
         number = next(self._numbers)
         ready = self.behaviour(group.artifact.digest).becomes_ready
         health = Health.READY if ready else Health.UNREADY
-        return Instance(f"{group.name}-{number}", health, f"memory:{number}", self.clock())
+        return Instance(f"{group.name}-m{number}", health, f"memory:{number}", self.clock())
 
     def next_fault(self) -> Fault | None:
         self._actions_seen += 1
