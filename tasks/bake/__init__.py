@@ -1,0 +1,1 @@
+"""Bake: base, files, locked packages and configuration become one artifact; the same inputs become the same digest."""
