@@ -20,7 +20,7 @@ from typing import IO, Any, Final, Self
 
 from flows.users import BOUNDS_MS, Ended, Failure, Habits
 from tasks.model import LatencyHistogram
-from tasks.observe.counting import add
+from tasks.observe.counting import add, quantile_ms
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -43,13 +43,18 @@ class VersionSeen:
         """Answered with a 5xx."""
         return sum(count for status, count in self.statuses.items() if status >= 500)
 
+    def quantile_ms(self, share: float) -> float | None:
+        """Upper bound of the histogram's bucket; None above 7.5 s."""
+        return quantile_ms(self.latency, share)
+
 
 @dataclass(frozen=True)
 class Second:
-    """What users saw in the second (or less) that ended at `at`. `late` requests were sent 50 ms or more after they
+    """What users saw in the `seconds` (about 1) that ended at `at`. `late` requests were sent 50 ms or more after they
     were due: all connections were busy, or this machine was."""
 
     at: datetime
+    seconds: float
     versions: tuple[VersionSeen, ...]
     failed: Mapping[Failure, int]
     late: int
@@ -90,6 +95,10 @@ class LoadSummary:
     @property
     def requests(self) -> int:
         return sum(version.requests for version in self.versions) + self.failures
+
+    @property
+    def seconds(self) -> float:
+        return sum(second.seconds for second in self.series)
 
     @property
     def late(self) -> int:
@@ -142,7 +151,8 @@ def _second(found: Mapping[str, Any]) -> Second:
         for version, one in found["versions"].items()
     )
     failed = {Failure(kind): count for kind, count in found["failed"].items()}
-    return Second(datetime.fromisoformat(found["at"]), tuple(versions), failed, found["late"])
+    at = datetime.fromisoformat(found["at"])
+    return Second(at, found["seconds"], tuple(versions), failed, found["late"])
 
 
 class LoadGenerator:

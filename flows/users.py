@@ -102,6 +102,7 @@ class Tally:
         self._clear()
 
     def _clear(self) -> None:
+        self._since = time.monotonic()
         self._answers: dict[str, _Answers] = {}
         self._failed: Counter[Failure] = Counter()
         self._late = 0
@@ -124,9 +125,11 @@ class Tally:
         """As JSON, and start again at 0."""
         with self._lock:
             answers, failed, late = self._answers, self._failed, self._late
+            seconds = time.monotonic() - self._since
             self._clear()
         return {
             "at": datetime.now(UTC).isoformat(),
+            "seconds": round(seconds, 3),
             "versions": {
                 version: {
                     "statuses": {str(status): count for status, count in one.statuses.items()},

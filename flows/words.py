@@ -62,6 +62,12 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
+def one_line(words: str) -> str:
+    """Control characters could move the cursor or forge a line; a log's newlines become ` / `."""
+    joined = " / ".join(part.strip() for part in words.splitlines() if part.strip())
+    return "".join(mark if mark.isprintable() else "�" for mark in joined)
+
+
 def moment(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}"
 
