@@ -68,7 +68,7 @@ def _console(error: bool = False) -> Console:
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     console = Console(file=stream, highlight=False, emoji=False, markup=False)
     if not console.is_terminal:
-        console.width = 160
+        console.width = 2000
     return console
 
 

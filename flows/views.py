@@ -50,7 +50,7 @@ def _environment(report: "EnvironmentReport", now: datetime) -> Iterable[Rendera
     yield title
     rows = pairs(report.desired, found)
     if rows:
-        yield Padding(_groups(state, rows, now, found is not None), (0, 0, 0, 2))
+        yield Padding(_groups(state, rows, now, found is not None), (0, 0, 0, 2), expand=False)
     elif state.down:
         yield Text(f"  is down; `bakewell release` brings {state.environment.service} back")
     else:

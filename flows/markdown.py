@@ -1,0 +1,41 @@
+"""Markdown for Prefect's interface. What users and services wrote cannot break a table, become a link or run as HTML. Pure.
+
+Each paragraph stays on one line: V1 turns a line's end into a line break, V2 does not.
+"""
+
+import html
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from flows.words import one_line
+
+LONGEST: Final = 600
+
+
+def text(words: str) -> str:
+    """Anything, as plain words inside a paragraph or a table's cell."""
+    plain = one_line(words)
+    if len(plain) > LONGEST:
+        plain = f"{plain[:LONGEST]}… ({len(plain) - LONGEST:,} more)"
+    escaped = html.escape(plain, quote=False)
+    return re.sub(r"([\\`*_{}\[\]#|~$!])", r"\\\1", escaped)
+
+
+def code(words: str) -> str:
+    """A name, digest or command in a code span; inside one, Markdown knows no escapes, so its own marks are replaced."""
+    plain = one_line(words).replace("`", "'").replace("|", "¦")
+    return f"`{plain}`" if plain else ""
+
+
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()
+) -> list[str]:
+    """`rows` hold Markdown already. Keep cells short: V1 does not wrap them, V2 lets long words stick out. Columns
+    named in `numbers` stand to the right."""
+    marks = ["--:" if heading in numbers else "---" for heading in headings]
+    return [_row(headings), _row(marks), *map(_row, rows), ""]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

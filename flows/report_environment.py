@@ -1,0 +1,129 @@
+"""The report of one rollout: the picture, what users saw, the verdicts with their numbers, the steps. Markdown. Pure."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from flows.bins import ended, who
+from flows.course import Course, Taken
+from flows.markdown import table, text
+from flows.picture import markdown_picture
+from flows.words import duration, percent
+from tasks.model import LatencyHistogram, Verdict
+from tasks.observe.counting import quantile_ms, totals
+
+
+def environment_report(course: Course) -> Iterable[str]:
+    """A chapter: the picture, what users saw, and what was decided when and why."""
+    yield f"## {text(course.environment.name)}: {ended(course)}"
+    yield ""
+    if picture := markdown_picture(course):
+        yield from (picture, "")
+    elif course.observed or course.steps:
+        yield from ("No traffic was observed during this rollout.", "")
+    yield from _users(course)
+    yield from _verdicts(course)
+    yield from _steps(course)
+
+
+def _users(course: Course) -> Iterable[str]:
+    """Latencies are upper bounds of the histogram's buckets."""
+    if not course.seen:
+        return
+    yield "**What users saw**"
+    yield ""
+    rows = []
+    for group in course.groups:
+        found = totals(course.seen, {group})
+        if found.requests:
+            times = [_within(found.latency, share) for share in (0.5, 0.95, 0.99)]
+            failed = f"{found.failures:,} ({percent(found.failure_share)})"
+            rows.append((text(who(course, group)), f"{found.requests:,}", failed, *times))
+    headings = ("Group", "Requests", "Failed", "p50", "p95", "p99")
+    yield from table(headings, rows, headings[1:])
+
+
+def _within(latency: LatencyHistogram, share: float) -> str:
+    if not latency.total:
+        return "not measured"
+    found = quantile_ms(latency, share)
+    highest = f"> {latency.bounds_ms[-1]:g} ms" if latency.bounds_ms else "unknown"
+    return highest if found is None else f"≤ {found:g} ms"
+
+
+def _verdicts(course: Course) -> Iterable[str]:
+    """The numbers as a table, the sentences below it: V1 does not wrap cells."""
+    if not course.verdicts:
+        return
+    yield "**Verdicts**"
+    yield ""
+    rows = (
+        (
+            _after(course, judged.at),
+            text(judged.step.name) if judged.step else "",
+            _verdict(judged.judgement.verdict),
+            *_numbers(judged.judgement.numbers),
+        )
+        for judged in course.verdicts
+    )
+    headings = ("After", "Step", "Verdict", "Requests", "Failed", "Allowed", "Others failed")
+    yield from table(headings, rows, ("After", *headings[3:]))
+    for judged in course.verdicts:
+        verdict = judged.judgement.verdict.value
+        yield f"- {_after(course, judged.at)}, {verdict}: {text(judged.judgement.reason)}"
+    yield ""
+
+
+def _verdict(verdict: Verdict) -> str:
+    marks = {Verdict.PROMOTE: "✓", Verdict.ROLL_BACK: "✗", Verdict.INCONCLUSIVE: "?"}
+    return f"{marks.get(verdict, '')} **{verdict.value}**".strip()
+
+
+def _numbers(numbers: dict[str, JsonValue]) -> tuple[str, str, str, str]:
+    """Those that people ask for, empty where the judge gave none; all of them are in the journal."""
+    requests, allowed = _number(numbers, "requests"), _number(numbers, "failure_share_allowed")
+    return (
+        "" if requests is None else f"{requests:,.0f}",
+        _failed(_number(numbers, "failures"), requests),
+        "" if allowed is None else percent(allowed),
+        _failed(_number(numbers, "peers_failures"), _number(numbers, "peers_requests")),
+    )
+
+
+def _number(numbers: dict[str, JsonValue], name: str) -> float | None:
+    value = numbers.get(name)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _failed(failures: float | None, requests: float | None) -> str:
+    if failures is None or not requests:
+        return ""
+    return f"{failures:,.0f} ({percent(failures / requests)})"
+
+
+def _steps(course: Course) -> Iterable[str]:
+    if not course.steps:
+        return
+    yield "**Steps**"
+    yield ""
+    ends = [*(taken.at for taken in course.steps[1:]), course.ended_at]
+    rows = (
+        (
+            _after(course, taken.at),
+            duration((end - taken.at).total_seconds()),
+            text(taken.step.name),
+            _traffic(taken),
+            taken.step.gate.value,
+        )
+        for taken, end in zip(course.steps, ends, strict=True)
+    )
+    yield from table(("After", "Took", "Step", "Traffic", "Gate"), rows, ("After", "Took"))
+
+
+def _traffic(taken: Taken) -> str:
+    return text(", ".join(f"{name} {weight} %" for name, weight in taken.step.spec.weights.items()))
+
+
+def _after(course: Course, at: datetime) -> str:
+    return duration((at - course.started_at).total_seconds())
