@@ -1,22 +1,55 @@
-"""`service.yaml`: what one service is, and how it is baked, judged and rolled out. Pure, validated, published as JSON Schema."""
+"""`service.yaml`: what one service is, and how it is baked, judged and rolled out. Pure, validated, published as JSON Schema.
+
+Descriptions are shown by editors (deployments/services/service.schema.json) and in the messages about mistakes.
+"""
 
 import re
+from collections import defaultdict
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from tasks.model import Environment, Severity
 
-Name = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
-Percent = Annotated[int, Field(ge=1, le=100)]
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$",
+        description="small letters, digits and hyphens, beginning with a letter, at most 40",
+    ),
+]
+Variable = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="letters, digits and underscores"),
+]
 Share = Annotated[float, Field(gt=0, lt=1)]
-BASE = re.compile(r"^(scratch|(layout:)?[^@\s]+@sha256:[0-9a-f]{64})$")
+HOST = (
+    r"(localhost|\[[0-9a-f:]+\](?=:)|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+(?=:))(:\d{1,5})?"
+)
+NAME = r"(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+"
+REPOSITORY: Final = re.compile(rf"{HOST}{NAME}|layout:/[^@]+|memory:[^@]+")
+BASE: Final = re.compile(rf"scratch|(layout:[^@]+|{HOST}{NAME})@sha256:[0-9a-f]{{64}}")
+
+Contradiction = tuple[tuple[str | int, ...], str]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if found := list(self._contradictions()):
+            text = "; ".join(f"{'.'.join(map(str, path))}: {what}" for path, what in found)
+            raise PydanticCustomError("contradiction", "{text}", {"text": text, "found": found})
+        return self
+
+    def _contradictions(self) -> Iterator[Contradiction]:
+        """Settings that are fine alone but not together: where the mistake is, and what it is."""
+        yield from ()
 
 
 class PlatformName(StrEnum):
@@ -31,7 +64,7 @@ class Bake(_Part):
 
     base: str = Field(
         "scratch",
-        description="`scratch`, `registry/name@sha256:…` or `layout:folder@sha256:…`; by digest only",
+        description="`scratch`, `host/name@sha256:…` or `layout:folder@sha256:…`; by digest only",
     )
     files: dict[str, str] = Field(
         description="file or folder beside service.yaml -> absolute path in the artifact",
@@ -41,7 +74,9 @@ class Bake(_Part):
         None, description="pip requirements file in which every package is pinned with --hash"
     )
     packages: str = Field(
-        "/packages", description="where the Python packages go; put it on PYTHONPATH"
+        "/packages",
+        pattern="^/",
+        description="where the Python packages go; put it on PYTHONPATH",
     )
     command: list[str] = Field(
         min_length=1, description="program and arguments; the port to listen on is in $PORT"
@@ -52,7 +87,7 @@ class Bake(_Part):
         le=65535,
         description="port inside a container; platforms may give another in $PORT",
     )
-    environment: dict[str, str] = Field(
+    environment: dict[Variable, str] = Field(
         default_factory=dict, description="never secrets: they would be baked"
     )
     health: str = Field(
@@ -63,50 +98,56 @@ class Bake(_Part):
     @field_validator("base")
     @classmethod
     def _by_digest(cls, value: str) -> str:
-        if not BASE.match(value):
+        if not BASE.fullmatch(value):
             raise ValueError(
-                "must be `scratch` or a reference by digest (name@sha256:…); a tag can move"
+                f"found {value!r}; allowed: `scratch`, `host[:port]/name@sha256:…` or `layout:folder@sha256:…`,"
+                " by digest because a tag can move"
             )
         return value
 
-    @field_validator("files")
-    @classmethod
-    def _inside(cls, value: dict[str, str]) -> dict[str, str]:
-        for source, target in value.items():
+    def _contradictions(self) -> Iterator[Contradiction]:
+        targets: dict[str, str] = {}
+        for source, target in self.files.items():
+            at = ("files", source)
             if PurePosixPath(source).is_absolute() or ".." in PurePosixPath(source).parts:
-                raise ValueError(f"{source!r} must be a path beside service.yaml")
+                yield at, f"{source!r} must be a path beside service.yaml"
             if not PurePosixPath(target).is_absolute() or ".." in PurePosixPath(target).parts:
-                raise ValueError(f"{target!r} must be an absolute path in the artifact")
-        return value
+                yield at, f"{target!r} must be an absolute path in the artifact"
+            if (other := targets.setdefault(str(PurePosixPath(target)), source)) != source:
+                yield at, f"{other!r} goes to {target!r} already; two things cannot be in one place"
+        if "PORT" in self.environment:
+            yield ("environment", "PORT"), "the platform sets PORT; remove it"
 
 
 class Smoke(_Part):
     """One request that a fresh instance must answer before it may take traffic."""
 
-    path: str = Field("/", pattern="^/")
-    status: int = Field(200, ge=100, le=599)
-    contains: str = ""
-    timeout_seconds: float = Field(5, gt=0, le=120)
+    path: str = Field("/", pattern="^/", description="what is asked of each fresh instance")
+    status: int = Field(200, ge=100, le=599, description="status that it must answer")
+    contains: str = Field("", description="text that the answer must contain")
+    timeout_seconds: float = Field(5, gt=0, le=120, description="for the whole answer")
 
 
 class ErrorObjective(_Part):
     """At least this share of requests must not fail (5xx)."""
 
-    objective: Share = 0.999
+    objective: Share = Field(0.999, description="share of requests without failure, 0.999 = 99.9 %")
 
 
 class LatencyObjective(_Part):
     """At least `objective` of the requests must be answered within `threshold_ms`."""
 
-    threshold_ms: float = Field(gt=0)
-    objective: Share = 0.99
+    threshold_ms: float = Field(
+        ge=1, le=600_000, description="milliseconds; best a bound of the platform's histogram"
+    )
+    objective: Share = Field(0.99, description="share of requests that are fast enough")
 
 
 class Objectives(_Part):
     """What users may expect (SLOs)."""
 
-    errors: ErrorObjective = ErrorObjective()
-    latency: LatencyObjective | None = None
+    errors: ErrorObjective = Field(ErrorObjective(), description="how many requests may fail")
+    latency: LatencyObjective | None = Field(None, description="how many requests may be slow")
 
 
 class WithoutDatabase(StrEnum):
@@ -119,17 +160,23 @@ class WithoutDatabase(StrEnum):
 class ScanPolicy(_Part):
     """What may be known to be wrong with an artifact that runs."""
 
-    fail_on: tuple[Severity, ...] = (Severity.CRITICAL, Severity.HIGH)
+    fail_on: tuple[Severity, ...] = Field(
+        (Severity.CRITICAL, Severity.HIGH), description="severities that may not run"
+    )
     fail_on_unfixed: bool = Field(False, description="also refuse findings for which no fix exists")
-    fail_on_secrets: bool = True
-    max_database_age_hours: float = Field(48, gt=0)
-    without_database: WithoutDatabase = WithoutDatabase.REFUSE
+    fail_on_secrets: bool = Field(True, description="refuse artifacts that contain secrets")
+    max_database_age_hours: float = Field(
+        48, gt=0, description="an older vulnerability database counts as none"
+    )
+    without_database: WithoutDatabase = Field(
+        WithoutDatabase.REFUSE, description="what to do when no vulnerability database can be had"
+    )
 
 
 class Canary(_Part):
     """A growing share of the traffic, observed at each step."""
 
-    kind: Literal["canary"] = "canary"
+    kind: Literal["canary"] = Field("canary", description="a growing share, observed at each step")
     weights: tuple[Annotated[int, Field(ge=1, le=99)], ...] = Field(
         (10, 50), min_length=1, description="percent, growing"
     )
@@ -141,24 +188,25 @@ class Canary(_Part):
         description="fresh instances of the stable artifact beside the canary, as its peers",
     )
 
-    @field_validator("weights")
-    @classmethod
-    def _growing(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if list(value) != sorted(set(value)):
-            raise ValueError("must grow from step to step")
-        return value
+    def _contradictions(self) -> Iterator[Contradiction]:
+        if list(self.weights) != sorted(set(self.weights)):
+            yield ("weights",), f"found {list(self.weights)}; they must grow from step to step"
 
 
 class BlueGreen(_Part):
     """A whole second group, tested without traffic, then all traffic at once; the old one stays warm."""
 
-    kind: Literal["blue-green"] = "blue-green"
+    kind: Literal["blue-green"] = Field(
+        "blue-green", description="a whole second group, then all traffic"
+    )
 
 
 class AllAtOnce(_Part):
     """Replace everything, one group for the other, as soon as the new one is ready."""
 
-    kind: Literal["all-at-once"] = "all-at-once"
+    kind: Literal["all-at-once"] = Field(
+        "all-at-once", description="replace everything, unobserved"
+    )
 
 
 Strategy = Annotated[Canary | BlueGreen | AllAtOnce, Field(discriminator="kind")]
@@ -181,47 +229,116 @@ class Observe(_Part):
         120, gt=0, description="unreadable metrics for this long withdraw it, too"
     )
 
+    def _contradictions(self) -> Iterator[Contradiction]:
+        deadline, interval = self.deadline_seconds, self.interval_seconds
+        if self.minimum_seconds > deadline:
+            yield (
+                ("minimum_seconds",),
+                (
+                    f"found {self.minimum_seconds:g}, longer than deadline_seconds ({deadline:g}):"
+                    " nothing could ever be promoted"
+                ),
+            )
+        if interval > deadline:
+            yield (
+                ("interval_seconds",),
+                f"found {interval:g}, longer than deadline_seconds ({deadline:g}): nothing would be seen",
+            )
+        if interval > self.patience_seconds:
+            yield (
+                ("patience_seconds",),
+                (
+                    f"found {self.patience_seconds:g}, shorter than interval_seconds ({interval:g}):"
+                    " one missed reading would withdraw the canary"
+                ),
+            )
+
 
 class EnvironmentSpec(_Part):
     """One environment; the release passes them in order."""
 
-    name: Name
-    platform: PlatformName
-    replicas: int = Field(2, ge=1, le=1000)
+    name: Name = Field(description="what people call it: staging, production")
+    platform: PlatformName = Field(description="what runs its instances")
+    replicas: int = Field(2, ge=1, le=1000, description="instances that serve")
     listen_port: int = Field(
         0, ge=0, le=65535, description="where users send requests; 0 = chosen once, then kept"
     )
-    strategy: Strategy = Canary()
-    observe: Observe = Observe()
+    strategy: Strategy = Field(Canary(), description="how a new artifact takes over the traffic")
+    observe: Observe = Field(Observe(), description="how long to look, and how much must be seen")
     ready_seconds: float = Field(60, gt=0, le=3600, description="from start to ready")
     warm_seconds: float = Field(
         600, ge=0, description="the previous group stays ready for this long after promotion"
     )
-    needs_approval: bool = False
+    needs_approval: bool = Field(
+        False, description="wait for `bakewell approve` before the rollout"
+    )
     approval_seconds: float = Field(
         3600, gt=0, description="without an approval the rollout ends untouched"
     )
+
+    def _contradictions(self) -> Iterator[Contradiction]:
+        if not isinstance(canary := self.strategy, Canary):
+            return
+        if canary.replicas > self.replicas:
+            yield (
+                ("strategy", "replicas"),
+                (
+                    f"found {canary.replicas} canary instances, more than the {self.replicas} that shall serve in"
+                    " the end: promotion never takes instances away"
+                ),
+            )
+        first = canary.weights[0]
+        if (fair := first * (1 + canary.baseline / canary.replicas)) > 99:
+            yield (
+                ("strategy", "baseline"),
+                (
+                    f"canary and baseline would need {fair:.0f} % of the traffic at the first step ({first} %), if each"
+                    f" of the {canary.baseline} baseline instances is to have the load of a canary instance"
+                ),
+            )
 
 
 class ServiceSpec(_Part):
     """The whole of `service.yaml`."""
 
-    service: Name
+    service: Name = Field(description="its name")
     repository: str | None = Field(
-        None, description="`host/name` of an OCI registry; default: the embedded OCI layout"
+        None,
+        description="`host[:port]/name` of an OCI registry; default: the embedded OCI layout",
     )
-    bake: Bake
-    smoke: Smoke = Smoke()
-    objectives: Objectives = Objectives()
-    scan: ScanPolicy = ScanPolicy()
-    environments: tuple[EnvironmentSpec, ...] = Field(min_length=1)
+    bake: Bake = Field(description="how the artifact is made")
+    smoke: Smoke = Field(Smoke(), description="a request that fresh instances must answer")
+    objectives: Objectives = Field(Objectives(), description="what users may expect (SLOs)")
+    scan: ScanPolicy = Field(ScanPolicy(), description="what may be known to be wrong with it")
+    environments: tuple[EnvironmentSpec, ...] = Field(
+        min_length=1, description="where it runs, in the order in which a release passes them"
+    )
 
-    @model_validator(mode="after")
-    def _distinct(self) -> "ServiceSpec":
-        names = [environment.name for environment in self.environments]
-        if len(set(names)) != len(names):
-            raise ValueError(f"environments must have different names, found {names}")
-        return self
+    @field_validator("repository")
+    @classmethod
+    def _in_a_registry(cls, value: str | None) -> str | None:
+        if value is not None and not REPOSITORY.fullmatch(value):
+            raise ValueError(
+                f"found {value!r}; allowed: `host[:port]/name` in small letters, without scheme, tag or digest;"
+                " or `layout:/absolute/folder`"
+            )
+        return value
+
+    def _contradictions(self) -> Iterator[Contradiction]:
+        names, ports = set[str](), defaultdict[PlatformName, set[int]](set)
+        for number, one in enumerate(self.environments):
+            if one.name in names:
+                yield (
+                    ("environments", number, "name"),
+                    f"{one.name!r} is the name of another environment already",
+                )
+            if one.listen_port and one.listen_port in ports[one.platform]:
+                yield (
+                    ("environments", number, "listen_port"),
+                    f"another environment listens on {one.listen_port} already; 0 chooses a free one",
+                )
+            names.add(one.name)
+            ports[one.platform].add(one.listen_port)
 
     def environment(self, name: str) -> Environment | None:
         """The place of that name, or None."""

@@ -1,0 +1,140 @@
+"""The JSON Schema of `service.yaml`: for editors, and to say what is allowed where a mistake was made."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, Final
+
+from tasks.service import ServiceSpec
+
+ID: Final = "https://json-schema.org/draft/2020-12/schema"
+WORDS: Final = {
+    "string": "a text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "nothing",
+}
+LIMITS: Final = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "below {}",
+    "minItems": "with {} or more entries",
+    "minProperties": "with {} or more entries",
+}
+
+
+@cache
+def service_schema() -> dict[str, Any]:
+    """What deployments/services/service.schema.json holds."""
+    return {"$schema": ID, **ServiceSpec.model_json_schema(mode="validation")}
+
+
+def published() -> str:
+    return json.dumps(service_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One place in a service.yaml: its path in the data, what the schema says of it and of what surrounds it."""
+
+    path: tuple[str | int, ...]
+    schema: dict[str, Any]
+    parent: dict[str, Any]
+    of_the_name: bool = False
+
+    @property
+    def name(self) -> str:
+        """`environments[0].strategy.weights`."""
+        parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path)
+        return "".join(parts).lstrip(".") or "the file"
+
+    def explain(self, kind: str, message: str, found: object) -> str:
+        """What was found, and what is allowed. `kind` and `message` are pydantic's."""
+        if kind == "missing":
+            return f"is missing; it is {self._allowed()}"
+        if kind == "extra_forbidden":
+            return f"is not a setting{self._meant(self._known())}; known here: {', '.join(self._known())}"
+        if kind.startswith("union_tag"):
+            kinds = list(self.schema.get("discriminator", {}).get("mapping", {}))
+            given = found.get("kind") if isinstance(found, dict) else found
+            said = f"found kind {_shown(given)}" if kind == "union_tag_invalid" else "has no `kind`"
+            return f"{said}{_meant(given, kinds)}; allowed: {', '.join(kinds)}"
+        if kind in ("value_error", "json_invalid"):
+            return message.removeprefix("Value error, ")
+        return f"found {_shown(found)}{_meant(found, self.schema.get('enum', []))}; allowed: {self._allowed()}"
+
+    def _known(self) -> list[str]:
+        return list(self.parent.get("properties", {}))
+
+    def _meant(self, known: Sequence[str]) -> str:
+        return _meant(self.path[-1], known)
+
+    def _allowed(self) -> str:
+        return _described(self.schema)
+
+
+def setting_at(loc: Sequence[str | int]) -> Setting:
+    """Follow pydantic's `loc`. It names the chosen kind of a strategy in between, and ends in `[key]` if a name is
+    wrong: neither is part of the data."""
+    path: list[str | int] = []
+    parent: dict[str, Any] = {}
+    here = service_schema()
+    for part in loc:
+        here = _resolved(here)
+        if part == "[key]":
+            name = {"type": "string", **_resolved(parent.get("propertyNames", {}))}
+            return Setting(tuple(path), name, parent, True)
+        if part in here.get("discriminator", {}).get("mapping", {}):
+            here = _resolved({"$ref": here["discriminator"]["mapping"][part]})
+            continue
+        path.append(part)
+        parent, here = here, _inner(here, part)
+    unknown = bool(path) and "properties" in parent and path[-1] not in parent["properties"]
+    return Setting(tuple(path), _resolved(here), parent, unknown)
+
+
+def _inner(schema: dict[str, Any], part: str | int) -> dict[str, Any]:
+    found = schema.get("items") if isinstance(part, int) else schema.get("properties", {}).get(part)
+    more = schema.get("additionalProperties")
+    return found or (more if isinstance(more, dict) else {})
+
+
+def _resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    """Follow a reference, and forget that a setting may be left out."""
+    if "$ref" in schema:
+        target = service_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
+        return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
+    if "anyOf" in schema:
+        real = [one for one in schema["anyOf"] if one.get("type") != "null"]
+        return _resolved({**{k: v for k, v in schema.items() if k != "anyOf"}, **real[0]})
+    return schema
+
+
+def _described(schema: dict[str, Any]) -> str:
+    if choices := schema.get("enum", [schema["const"]] if "const" in schema else []):
+        return " or ".join(map(str, choices))
+    limits = [text.format(schema[limit]) for limit, text in LIMITS.items() if limit in schema]
+    words = " ".join([WORDS.get(schema.get("type", ""), "a mapping"), " and ".join(limits)]).strip()
+    said = schema.get("description", "").partition("\n")[0].rstrip(".")
+    return f"{words} ({said})" if said else words
+
+
+def _meant(found: object, known: Sequence[str]) -> str:
+    close = get_close_matches(str(found).lower(), [str(one).lower() for one in known], 1, 0.6)
+    exact = [one for one in known if str(one).lower() in close]
+    return f", did you mean `{exact[0]}`?" if exact else ""
+
+
+def _shown(found: object) -> str:
+    if found is None:
+        return "nothing"
+    if isinstance(found, dict | list):
+        return "a mapping" if isinstance(found, dict) else "a list"
+    text = str(found).lower() if isinstance(found, bool) else repr(found)
+    return text if len(text) <= 60 else f"{text[:57]}..."
