@@ -39,6 +39,8 @@ from tasks.errors import TransientError
 
 USUAL_PORT: Final = 4200
 START_SECONDS: Final = 120.0
+SILENT_SECONDS: Final = 20.0
+CLOSING_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 10.0
 MARK: Final = "BAKEWELL_PREFECT_SERVER"
 API_URL: Final = "PREFECT_API_URL"
@@ -184,7 +186,7 @@ class LocalPrefectServer:
         server = self._find()
         if server is None:
             return None
-        if server.version == _version() and self._wait(server, on_progress):
+        if server.version == _version() and self._wait(server, on_progress, _patience(server)):
             self._record(server)
             return server.api
         on_progress(f"the local Prefect server ({server.version}) is replaced: too old, or silent")
@@ -194,10 +196,10 @@ class LocalPrefectServer:
     def _start(self, on_progress: Progress) -> str:
         for _ in range(3):  # somebody may take the port between our look and the server's
             wanted = _Server(str(self._folder), self._port(), _version())
-            on_progress(f"starting the local Prefect server on port {wanted.port} {self._patience}")
+            on_progress(f"starting the local Prefect server on port {wanted.port} {self._estimate}")
             server = replace(wanted, pid=self._spawn(wanted))
             self._record(server)
-            if self._wait(server, on_progress):
+            if self._wait(server, on_progress, START_SECONDS):
                 return server.api
             ended = not is_alive(psutil.Process(server.pid))
             end_session(psutil.Process(server.pid), STOP_SECONDS)
@@ -210,7 +212,7 @@ class LocalPrefectServer:
         )
 
     @property
-    def _patience(self) -> str:
+    def _estimate(self) -> str:
         if (self._folder / "prefect.db").exists():
             return "(about 5 s)"
         return "(about 15 s: its database is made, this once)"
@@ -254,12 +256,15 @@ class LocalPrefectServer:
         """The last one, so that links into the UI stay good; else the usual one; else any."""
         recorded = self._recorded()
         wanted = (recorded.port, USUAL_PORT) if recorded else (USUAL_PORT,)
+        until = time.monotonic() + CLOSING_SECONDS
+        while recorded and not is_free(recorded.port) and time.monotonic() < until:
+            time.sleep(0.05)  # a killed server's last thread may still be closing it
         return next((port for port in wanted if is_free(port)), None) or any_port()
 
-    def _wait(self, server: _Server, on_progress: Progress) -> bool:
+    def _wait(self, server: _Server, on_progress: Progress, seconds: float) -> bool:
         process = psutil.Process(server.pid)
         begun = told = time.monotonic()
-        while (now := time.monotonic()) - begun < START_SECONDS:
+        while (now := time.monotonic()) - begun < seconds:
             if server.answers():
                 return True
             if not is_alive(process):
@@ -325,6 +330,14 @@ def _folder(home: Path) -> Path:
 
 def _version() -> str:
     return importlib.metadata.version("prefect")
+
+
+def _patience(server: _Server) -> float:
+    """A server that another command has just started may need its time; an old one that is silent hangs."""
+    with contextlib.suppress(psutil.Error):
+        if time.time() - psutil.Process(server.pid).create_time() > START_SECONDS:
+            return SILENT_SECONDS
+    return START_SECONDS
 
 
 def _parsed(text: str) -> _Server | None:
