@@ -16,6 +16,7 @@ import sys
 import tempfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import BinaryIO, Protocol
 from installer import install
 from installer.destinations import WheelDestination
 from installer.exceptions import InstallerError
-from installer.records import Hash, RecordEntry
+from installer.records import Hash, InvalidRecordEntry, RecordEntry
 from installer.sources import WheelFile
 from packaging.markers import default_environment
 from packaging.tags import interpreter_name, interpreter_version, sys_tags
@@ -33,6 +34,15 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from tasks.errors import CorruptError, InvalidInputError, RefusedError, TransientError
 
 DOWNLOAD_SECONDS = 900.0
+WRONG_WHEEL = (
+    InstallerError,
+    InvalidRecordEntry,
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    ValueError,
+    AssertionError,
+)
 LEFT_OUT = ("scripts", "headers")  # scripts would name an interpreter of this machine
 NETWORK = re.compile(
     r"connection|timed out|name resolution|getaddrinfo|unreachable|temporarily|proxyerror|50[0234] server",
@@ -142,13 +152,13 @@ def _run_pip(folder: Path, seconds: float) -> None:
         command,
         cwd=folder,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     ) as pip:
         try:
-            _, said = pip.communicate(timeout=seconds)
+            said, _ = pip.communicate(timeout=seconds)
         except BaseException as error:
             os.killpg(pip.pid, signal.SIGKILL)
             if not isinstance(error, subprocess.TimeoutExpired):
@@ -192,7 +202,7 @@ def _readable(path: Path) -> Iterator[WheelFile]:
     try:
         with WheelFile.open(path) as wheel:
             yield wheel
-    except (InstallerError, zipfile.BadZipFile, KeyError, ValueError, AssertionError) as error:
+    except WRONG_WHEEL as error:
         raise InvalidInputError(
             f"asked to unpack {path.name}; it is no proper wheel: {error}; lock another version"
         ) from error

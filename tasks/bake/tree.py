@@ -36,8 +36,8 @@ def _inside(folder: Path, source: str) -> Path:
         raise InvalidInputError(
             f"asked to bake {source!r}; there is no {origin}; correct `files` in service.yaml"
         )
-    resolved = Path(os.path.realpath(origin))
-    if not resolved.is_relative_to(os.path.realpath(folder)):
+    resolved = _real(origin)
+    if not resolved.is_relative_to(_real(folder)):
         raise InvalidInputError(
             f"asked to bake {origin}; it leads to {resolved}, outside {folder}; bake only what is beside service.yaml"
         )
@@ -91,7 +91,7 @@ def _file(origin: Path, path: str) -> Entry:
 def _link(root: Path, inner: PurePosixPath, path: PurePosixPath) -> Entry:
     origin = root / inner
     leads_to = os.readlink(origin)
-    if leaves(str(inner), leads_to) or not origin.resolve().is_relative_to(root.resolve()):
+    if leaves(str(inner), leads_to) or not _real(origin).is_relative_to(_real(root)):
         raise InvalidInputError(
             f"asked to bake {origin}; the symbolic link leads to {leads_to}, outside {root}; "
             "it would lead elsewhere in the artifact: replace it by what it means"
@@ -108,3 +108,8 @@ def _utf8(text: str, origin: Path) -> str:
             "rename it"
         ) from error
     return text
+
+
+def _real(path: Path) -> Path:
+    """Without symbolic links; a loop of links, unlike with Path.resolve, is no error."""
+    return Path(os.path.realpath(path))
