@@ -232,7 +232,7 @@ def _environment_after(
         case StepStarted():
             return _stepped(state, event, body)
         case Promoted():
-            return _promoted(state, body)
+            return _promoted(state, event, body)
         case Withdrawn():
             return _withdrawn(state, event, body)
         case RolledBack():
@@ -264,20 +264,20 @@ def _stepped(state: EnvironmentState, event: Event, body: StepStarted) -> Enviro
     return replace(state, rollout=replace(state.rollout, step=body.step, step_index=body.index))
 
 
-def _promoted(state: EnvironmentState, body: Promoted) -> EnvironmentState:
+def _promoted(state: EnvironmentState, event: Event, body: Promoted) -> EnvironmentState:
     """Said twice is said once: a writer that lost the answer of its database may repeat itself."""
-    deployed, before = body.deployed, state.stable
-    if before is not None and before.release == deployed.release:
-        return replace(state, rollout=None)
-    warm = before if body.warm_until is not None else None
+    if state.rollout is None or state.rollout.release != event.release:
+        return state
+    before = state.stable
+    is_warm = before and before.release != body.deployed.release and body.warm_until
     return replace(
         state,
-        stable=deployed,
-        warm=warm,
-        warm_until=body.warm_until if warm else None,
+        stable=body.deployed,
+        warm=before if is_warm else None,
+        warm_until=body.warm_until if is_warm else None,
         rollout=None,
-        vetted=(*state.vetted, deployed),
-        last_outcome=f"{deployed.release} promoted",
+        vetted=(*state.vetted, body.deployed),
+        last_outcome=f"{body.deployed.release} promoted",
     )
 
 
