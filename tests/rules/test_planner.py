@@ -189,6 +189,13 @@ def test_a_tampered_stable_group_is_replaced_through_a_stand_in_without_an_outag
     )
 
 
+def test_a_tampered_group_that_is_the_last_one_ready_is_not_stopped_before_another_is() -> None:
+    there = FleetStatus((replace(running(weighing(STABLE, 0)), artifact=C),))
+    actions = plan(FleetSpec((STABLE,)), there, ALL)
+    assert actions[0] == EnsureGroup(Group("r1-stand-in", A, 2, 0, Role.WARM))
+    assert actions[1] == DrainGroup("r1")
+
+
 def test_a_tampered_group_that_alone_serves_is_left_when_its_spec_routes_nothing() -> None:
     there = FleetStatus((replace(running(STABLE), artifact=C),))
     with pytest.raises(UnsafeActionError, match="left as it is"):

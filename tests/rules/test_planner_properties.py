@@ -160,11 +160,17 @@ def test_starts_come_before_shifts_before_drains_before_removals(
                 leaver = before.group(name)
                 assert leaver is not None
                 assert leaver.weight == 0
+                if spec.group(name) is None and sum(spec.weights.values()):
+                    assert shares(before) == {n: w for n, w in spec.weights.items() if w}
             case RemoveGroup(name):
                 gone = before.group(name)
                 assert gone is not None
                 assert gone.weight == 0
                 assert all(one.health is Health.DEAD for one in gone.instances)
+
+
+def shares(status: FleetStatus) -> dict[str, int]:
+    return {group.name: group.weight for group in status.groups if group.weight}
 
 
 def may_exceed(spec: FleetSpec, name: str) -> bool:

@@ -1,6 +1,8 @@
 """Random fleets for property tests: what could be desired, and anything that could be there."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from hypothesis import strategies as st
@@ -61,27 +63,40 @@ def _weights(count: int) -> st.SearchStrategy[list[int]]:
     return cuts.map(lambda c: [b - a for a, b in zip([0, *c], [*c, 100], strict=True)])
 
 
+class Likeness(StrEnum):
+    """How much a group that is there is like the one that is wanted under its name."""
+
+    COMPLETE = "complete"
+    BROKEN = "broken"
+    TAMPERED = "tampered"
+
+
 @st.composite
 def group_statuses(draw: st.DrawFn, name: str, spec: FleetSpec) -> GroupStatus:
-    """Mostly the artifact that the spec wants under that name, sometimes another."""
-    wanted = spec.group(name)
-    honest = wanted is not None and draw(st.integers(0, 3)) > 0
-    runs = wanted.artifact if wanted and honest else draw(artifacts())
+    wanted = spec.group(name) or Group(
+        name, draw(artifacts()), draw(st.integers(1, 3)), 0, Role.WARM
+    )
+    weight = draw(st.sampled_from([wanted.weight, 0, 0, 100, 30]))
+    like = draw(st.sampled_from(Likeness))
+    if like is Likeness.COMPLETE:
+        return running(replace(wanted, weight=weight))
+    runs = draw(artifacts()) if like is Likeness.TAMPERED else wanted.artifact
     healths = draw(st.lists(st.sampled_from([Health.READY, *Health]), max_size=4))
     ages = draw(st.permutations(range(len(healths))))
     instances = (
         Instance(f"{name}-{number}", health, f"{name}:{number}", START + timedelta(seconds=age))
         for number, (health, age) in enumerate(zip(healths, ages, strict=True))
     )
-    weight = draw(st.one_of(st.just(0), st.just(100), st.integers(0, 100)))
     return GroupStatus(name, runs, weight, tuple(instances))
 
 
 @st.composite
 def statuses(draw: st.DrawFn, spec: FleetSpec) -> FleetStatus:
     """Anything: missing, partial, broken, foreign and tampered groups, weights of any kind."""
-    names = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=len(NAMES)))
-    return FleetStatus(tuple(draw(group_statuses(name, spec)) for name in names))
+    wanted = [group.name for group in spec.groups if draw(st.integers(0, 4))]
+    others = [name for name in NAMES if not spec.group(name)]
+    foreign = draw(st.lists(st.sampled_from(others), unique=True, max_size=2))
+    return FleetStatus(tuple(draw(group_statuses(name, spec)) for name in [*wanted, *foreign]))
 
 
 def running(group: Group) -> GroupStatus:
