@@ -65,8 +65,8 @@ def _validated(document: Document) -> tuple[ServiceSpec | None, list[Problem]]:
     try:
         return ServiceSpec.model_validate_json(json.dumps(document.value), strict=True), []
     except ValidationError as error:
-        found = _first_hand(error.errors())
-        return None, [problem for one in found for problem in _problems(one, document)]
+        errors = _first_hand(error.errors())
+        return None, [problem for one in errors for problem in _problems(one, document)]
 
 
 def _first_hand(errors: list[ErrorDetails]) -> list[ErrorDetails]:

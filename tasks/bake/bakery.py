@@ -77,6 +77,12 @@ def bake(
     return Baked(artifact, inputs.key, known is not None, time.monotonic() - started, layers)
 
 
+def known_artifact(spec: ServiceSpec, folder: Path, store: ArtifactStore) -> Artifact | None:
+    """What a bake of these inputs made before, if it did. Writes nothing."""
+    digest = _known(_read(spec, folder).key, store)
+    return Artifact(spec.service, digest, store.repository) if digest else None
+
+
 def _read(spec: ServiceSpec, folder: Path) -> _Inputs:
     entries = read_files(folder, spec.bake.files)
     packages = _locked(folder, spec.bake.requirements)

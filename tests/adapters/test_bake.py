@@ -68,7 +68,7 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
-FILES = {"main.py": "/app/main.py", "app": "/srv/hello"}
+FILES = {"main.py": "/app/main.py", "app": "/opt/hello"}
 
 
 def members(store: ArtifactStore, baked: Baked, layer: str, work: Path) -> dict[str, Any]:
@@ -169,13 +169,13 @@ def test_members_are_plain(tmp_path: Path, store: LayoutStore, cache: Path) -> N
     found = members(store, baked, "files", tmp_path)
     assert all(member.mtime == member.uid == member.gid == 0 for member in found.values())
     assert not any(member.uname or member.gname for member in found.values())
-    assert found["srv/hello/run.sh"].mode == 0o755
+    assert found["opt/hello/run.sh"].mode == 0o755
     assert found["app/main.py"].mode == 0o644
-    assert found["srv/hello/static/link"].linkname == "../run.sh"
-    assert found["srv/hello/empty"].isdir()
+    assert found["opt/hello/static/link"].linkname == "../run.sh"
+    assert found["opt/hello/empty"].isdir()
     assert found["tmp"].mode == 0o1777
-    assert "srv/hello/-öd d\nname; $(x)" in found
-    assert f"srv/hello/static/{'long-' * 45}" in found
+    assert "opt/hello/-öd d\nname; $(x)" in found
+    assert f"opt/hello/static/{'long-' * 45}" in found
 
 
 def test_a_store_that_lost_a_layer_gets_it_again(

@@ -132,7 +132,7 @@ def test_inside_a_git_hook_the_folder_still_counts(
         ("https://token@example.org:8443/a?key=1", "https://example.org:8443/a"),
         ("ssh://git:pw@example.org/a.git", "ssh://git@example.org/a.git"),
         ("git@example.org:a/b.git", "git@example.org:a/b.git"),
-        ("/srv/git/a.git", "/srv/git/a.git"),
+        ("/var/git/a.git", "/var/git/a.git"),
     ],
 )
 def test_remotes_are_shown_without_credentials(url: str, shown: str) -> None:

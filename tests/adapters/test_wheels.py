@@ -90,8 +90,8 @@ def test_source_distributions_are_never_built(index: Path, tmp_path: Path) -> No
     (project / "setup.py").write_text(f"open({str(ran)!r}, 'w').close()\n")
     with tarfile.open(index / "evil-1.0.tar.gz", "w:gz") as archive:
         archive.add(project, "evil-1.0")
+    locked = frozenset({sha256(index / "evil-1.0.tar.gz")})
     with pytest.raises(InvalidInputError, match=r"evil==1\.0.*only wheels"):
-        locked = frozenset({sha256(index / "evil-1.0.tar.gz")})
         fetch([Pin("evil", "1.0", locked)], tmp_path / "cache")
     assert not ran.exists()
 

@@ -1,0 +1,105 @@
+"""The switchboard: which adapters make which platform, and where this machine keeps its things.
+
+Adapters are imported when they are asked for: `bakewell status` must not wait for what it does not use.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.errors import InvalidInputError
+from tasks.ports import ArtifactStore, Fleet, Journal, Metrics, Prober, Scanner
+from tasks.service import ServiceSpec
+
+if TYPE_CHECKING:
+    from tasks.adapters.cosign_key import LocalKeys
+
+HOME = "BAKEWELL_HOME"
+JOURNAL = "BAKEWELL_JOURNAL"
+DATABASE = "BAKEWELL_TRIVY_DB"
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What runs instances, what counts their traffic, and what asks one of them directly."""
+
+    fleet: Fleet
+    metrics: Metrics
+    prober: Prober
+
+
+def home() -> Path:
+    """The folder of everything Bakewell keeps on this machine: $BAKEWELL_HOME, else ~/.bakewell."""
+    folder = Path(os.environ.get(HOME) or Path.home() / ".bakewell").absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def journal() -> Journal:
+    """The journal at $BAKEWELL_JOURNAL (an SQLAlchemy URL), else SQLite in the home."""
+    from tasks.adapters.journal import SqlJournal
+
+    return SqlJournal(os.environ.get(JOURNAL) or f"sqlite:///{home() / 'journal.db'}")
+
+
+def this_owner(what: str) -> str:
+    """Who holds a lease taken by this process for `what`."""
+    from tasks.adapters.owner import this_owner
+
+    return this_owner(what)
+
+
+def store(repository: str) -> ArtifactStore:
+    """The store that a repository string names (see `Artifact.repository`)."""
+    from tasks.adapters import layout, memory_store, registry
+
+    if repository.startswith("layout:"):
+        return layout.LayoutStore(Path(repository.removeprefix("layout:")))
+    if repository.startswith("memory:"):
+        return memory_store.store_named(repository)
+    return registry.RegistryStore(repository)
+
+
+def store_for(spec: ServiceSpec) -> ArtifactStore:
+    """Where the service's artifacts go: its registry, else its OCI layout in the home."""
+    return store(spec.repository or f"layout:{home() / 'artifacts' / spec.service}")
+
+
+def keys() -> "LocalKeys":
+    from tasks.adapters.cosign_key import LocalKeys
+
+    return LocalKeys(home() / "keys")
+
+
+def scanner() -> Scanner:
+    from tasks.adapters.trivy import TrivyScanner
+
+    return TrivyScanner(home() / "trivy", store)
+
+
+def _process() -> Platform:
+    from tasks.adapters.envoy import EnvoyMetrics
+    from tasks.adapters.probe import HttpProber
+    from tasks.adapters.process import ProcessFleet
+
+    return Platform(ProcessFleet(home(), store), EnvoyMetrics(home()), HttpProber())
+
+
+def _memory() -> Platform:
+    from tasks.adapters.memory import world_named
+
+    world = world_named(str(home()))
+    return Platform(world.fleet, world.metrics, world.prober)
+
+
+PLATFORMS: dict[str, Callable[[], Platform]] = {"process": _process, "memory": _memory}
+
+
+def connect(platform: str) -> Platform:
+    """The platform of that name. Adapters open connections only when used."""
+    if platform not in PLATFORMS:
+        known = ", ".join(sorted(PLATFORMS))
+        raise InvalidInputError(f"platform {platform!r} is not known; known are: {known}")
+    return PLATFORMS[platform]()
