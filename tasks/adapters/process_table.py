@@ -1,0 +1,146 @@
+"""Processes that outlive us: started detached, found again by the marks in their environment, stopped by session.
+
+The process table is the truth: it cannot be stale, as a file of pids can, and a killed starter leaves nothing it does
+not show. A mark is an environment variable; only leaders of a session count, not what they start themselves.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from tasks.errors import RefusedError
+
+# Runs between us and the new process, in an interpreter of its own: forking a process that has threads is not safe.
+# The pipe to us is closed by the exec: that we can read to its end means that the command runs, or says why not.
+LAUNCHER: Final = """
+import os, sys
+log, folder, *command = sys.argv[1:]
+if (pid := os.fork()):
+    print(pid, flush=True)
+    os._exit(0)
+os.setsid()
+answer = os.dup(1)
+try:
+    os.chdir(folder)
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    os.execvpe(command[0], command, dict(os.environ))
+except OSError as error:
+    os.write(answer, f"{error.strerror}: {command[0]}".encode())
+    os._exit(127)
+"""
+WAIT_AFTER_KILL_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """One process that leads its session. `marks` is its whole environment."""
+
+    pid: int
+    started_at: datetime
+    marks: Mapping[str, str]
+
+
+def launch(command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> int:
+    """Start a process that is not our child, in a session of its own; its pid. It runs the command when this returns.
+
+    It has no standard input, its output is appended to `log`, and it inherits nothing but `environment`.
+    RefusedError if the command cannot be run.
+    """
+    launched = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", LAUNCHER, str(log), str(folder), *command],
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        start_new_session=True,
+    )
+    first, _, problem = launched.stdout.partition("\n")
+    if problem or launched.returncode or not first.isdigit():
+        found = problem or launched.stderr.strip()[-300:] or f"exit code {launched.returncode}"
+        raise RefusedError(f"asked to start {command[0]} in {folder}; it cannot be run: {found}")
+    return int(first)
+
+
+def find(marks: Mapping[str, str]) -> list[Running]:
+    """Every living process whose environment holds all the marks, oldest first."""
+    found = (_marked(process, marks) for process in psutil.process_iter())
+    return sorted((one for one in found if one), key=lambda one: (one.started_at, one.pid))
+
+
+def _marked(process: psutil.Process, marks: Mapping[str, str]) -> Running | None:
+    try:
+        if os.getsid(process.pid) != process.pid:
+            return None
+        environment = process.environ()
+        if any(environment.get(name) != value for name, value in marks.items()):
+            return None
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        started_at = datetime.fromtimestamp(process.create_time(), UTC)
+        return Running(process.pid, started_at, environment)
+    except (psutil.Error, OSError):
+        return None
+
+
+def is_running(running: Running) -> bool:
+    """Still the same process, not another one under its number, and no zombie."""
+    try:
+        process = psutil.Process(running.pid)
+        same = datetime.fromtimestamp(process.create_time(), UTC) == running.started_at
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def stop(running: Running, grace_seconds: float) -> None:
+    """SIGTERM, then after the grace period SIGKILL, to the whole session; returns when nothing of it is left."""
+    members = _session(running)
+    if is_running(running):
+        _signal(members, signal.SIGTERM)
+        _wait(members, grace_seconds)
+    _signal({**members, **_session(running)}, signal.SIGKILL)
+    _wait({**members, **_session(running)}, WAIT_AFTER_KILL_SECONDS)
+
+
+def _session(running: Running) -> dict[int, psutil.Process]:
+    """Everything in the session, its leader included, started after it: so a reused number is nobody's."""
+    found = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            began = datetime.fromtimestamp(process.create_time(), UTC)
+            if os.getsid(process.pid) == running.pid and began >= running.started_at:
+                found[process.pid] = process
+    return found
+
+
+def _signal(members: Mapping[int, psutil.Process], number: signal.Signals) -> None:
+    for process in members.values():
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(number)  # psutil looks whether it is still the same process
+
+
+def _wait(members: Mapping[int, psutil.Process], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while any(_alive(one) for one in members.values()) and time.monotonic() < until:
+        time.sleep(0.02)
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
