@@ -1,0 +1,28 @@
+"""Asks one instance over HTTP, past the splitter."""
+
+import httpx
+
+from tasks.errors import TransientError
+
+MOST_BYTES = 64 * 1024
+
+
+class HttpProber:
+    """Fits ports.Prober. Redirects are answers, not something to follow."""
+
+    def get(self, address: str, path: str, seconds: float) -> tuple[int, str]:
+        """Status and the first 64 kB of the body. TransientError if nothing answered in time."""
+        url = f"http://{address}{path}"
+        try:
+            with (
+                httpx.Client(timeout=seconds, trust_env=False) as client,
+                client.stream("GET", url) as answer,
+            ):
+                body = bytearray()
+                for part in answer.iter_bytes():
+                    body += part
+                    if len(body) >= MOST_BYTES:
+                        break
+                return answer.status_code, bytes(body[:MOST_BYTES]).decode(errors="replace")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise TransientError(f"asked {url}; {type(error).__name__}: {error}") from error
