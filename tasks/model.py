@@ -92,12 +92,16 @@ class Label(StrEnum):
 
 @dataclass(frozen=True)
 class Environment:
-    """A named place on one platform where one service runs. `listen_port` 0 = the platform chooses and keeps one."""
+    """A named place on one platform where one service runs. `listen_port` 0 = the platform chooses and keeps one.
+
+    `ready_seconds`: how long an instance may take from its start until it is ready.
+    """
 
     service: str
     name: str
     platform: str
     listen_port: int = 0
+    ready_seconds: float = 60.0
 
     @property
     def key(self) -> str:

@@ -344,7 +344,13 @@ class ServiceSpec(_Part):
         """The place of that name, or None."""
         if (spec := self.environment_spec(name)) is None:
             return None
-        return Environment(self.service, spec.name, spec.platform.value, spec.listen_port)
+        return self.place(spec)
+
+    def place(self, spec: EnvironmentSpec) -> Environment:
+        """The place that one of `environments` describes."""
+        return Environment(
+            self.service, spec.name, spec.platform.value, spec.listen_port, spec.ready_seconds
+        )
 
     def environment_spec(self, name: str) -> EnvironmentSpec | None:
         return next((spec for spec in self.environments if spec.name == name), None)

@@ -91,6 +91,13 @@ class EnvoyProxy:
             return None
         return Routing(weights, endpoints, port)
 
+    def busy(self) -> set[str]:
+        """Instances that have requests in flight; none if Envoy does not answer."""
+        try:
+            return envoy_config.busy_in(self._get("/clusters?format=json"))
+        except TransientError:
+            return set()
+
     def stats(self) -> Mapping[str, Any]:
         """Its counters per instance, for `envoy_stats.traffic_of`. TransientError."""
         return self._get(

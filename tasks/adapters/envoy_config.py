@@ -196,6 +196,17 @@ def groups_of(status: Resource) -> set[str]:
     return {cluster["name"] for cluster in status.get("cluster_statuses", [])}
 
 
+def busy_in(status: Resource) -> set[str]:
+    """Instances with requests in flight, from /clusters?format=json."""
+    return {
+        host["locality"]["zone"]
+        for cluster in status.get("cluster_statuses", [])
+        for host in cluster.get("host_statuses", [])
+        for stat in host.get("stats", [])
+        if stat["name"] == "rq_active" and int(stat.get("value", 0))
+    }
+
+
 def listen_port_of(status: Resource) -> int:
     """From /listeners?format=json; 0 if users' listener is not there."""
     found: Sequence[Resource] = status.get("listener_statuses", [])

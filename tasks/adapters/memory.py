@@ -14,13 +14,13 @@ from functools import partial
 from typing import Final
 
 from tasks.adapters.memory_changes import (
-    refuse_unsafe,
     smallest_changes,
     with_health,
     without_instance,
 )
 from tasks.adapters.memory_faults import Fault, Moment, strike, wall_clock
 from tasks.adapters.memory_traffic import Behaviour, Counters
+from tasks.adapters.safety import refuse_unsafe
 from tasks.errors import LateWriterError, MetricsUnreadableError, NotReadyError, TransientError
 from tasks.model import (
     Action,

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -49,7 +49,7 @@ class Running:
 
     pid: int
     started_at: datetime
-    marks: Mapping[str, str]
+    marks: Mapping[str, str] = field(hash=False)
 
 
 def launch(command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> int:

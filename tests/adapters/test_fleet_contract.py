@@ -32,6 +32,7 @@ from tasks.model import (
 )
 from tasks.rollout.converge import converge
 from tests.support.grounds import LAST_WORDS, Behaviour, Ground
+from tests.support.process_ground import process_ground
 
 TOKEN = 7
 
@@ -55,7 +56,10 @@ def memory_ground(folder: Path) -> Iterator[Ground]:
     yield Ground(world.fleet, environment, make_artifact, kill)
 
 
-GROUNDS = [pytest.param(memory_ground, id="memory")]
+GROUNDS = [
+    pytest.param(memory_ground, id="memory"),
+    pytest.param(process_ground, id="process", marks=pytest.mark.engine),
+]
 
 
 @pytest.fixture(params=GROUNDS)
