@@ -1,0 +1,137 @@
+"""A small vulnerability database that the real Trivy reads: tests know what it must find, and need no download.
+
+bbolt's file format, little endian, pages of 4096 bytes (https://github.com/etcd-io/bbolt, page.go and bucket.go):
+  page: id u64, flags u16, count u16, overflow u32;  pages 0 and 1: meta, 2: free list
+  meta: magic, version 2, page size, flags u32; root page, root sequence, free list page, high water, transaction u64;
+        FNV-1a-64 of those 56 bytes
+  leaf element: flags u32 (1: a bucket), offset u32 (from this element), key size u32, value size u32
+  value of a bucket: root page u64, sequence u64
+Buckets here have one leaf page each, as long as it needs to be. No Python package writes files that bbolt accepts.
+"""
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final, Union
+
+PAGE: Final = 4096
+LEAF, META, FREE_LIST = 0x02, 0x04, 0x10
+MAGIC, VERSION = 0xED0CDAED, 2
+SEVERITIES: Final = ("UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL")
+PIP: Final = "pip::GitHub Security Advisory pip"
+SOURCE: Final = {
+    "ID": "ghsa",
+    "Name": "GitHub Security Advisory pip",
+    "URL": "https://github.com/advisories?query=ecosystem%3Apip",
+}
+Tree = Mapping[str, Union[bytes, "Tree"]]
+
+
+@dataclass(frozen=True)
+class Advisory:
+    """What is known of one Python package. `fixed` empty: no fix exists."""
+
+    id: str
+    package: str
+    vulnerable: str
+    fixed: str
+    severity: str
+    title: str = "something is wrong with it"
+
+
+KNOWN: Final = (
+    Advisory("CVE-2023-32681", "requests", ">=2.3.0, <2.31.0", "2.31.0", "MEDIUM"),
+    Advisory("CVE-2099-0001", "leaky", "<2.0", "2.0", "CRITICAL"),
+    Advisory("CVE-2099-0002", "hopeless", ">=0", "", "HIGH"),
+)
+
+
+def write_database(
+    folder: Path, updated_at: datetime, advisories: Sequence[Advisory] = KNOWN
+) -> None:
+    """trivy.db and metadata.json in `folder`, as if downloaded at `updated_at`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    packages: dict[str, dict[str, bytes]] = {}
+    for one in advisories:
+        patched = [one.fixed] if one.fixed else []
+        known = {"VulnerableVersions": [one.vulnerable], "PatchedVersions": patched}
+        packages.setdefault(one.package, {})[one.id] = _json(known)
+    tree: Tree = {
+        PIP: packages,
+        "data-source": {PIP: _json(SOURCE)},
+        "vulnerability": {one.id: _details(one) for one in advisories},
+    }
+    (folder / "trivy.db").write_bytes(_Bolt().file(tree))
+    until = updated_at + timedelta(hours=24)
+    metadata = {
+        "Version": 2,
+        "NextUpdate": f"{until:%Y-%m-%dT%H:%M:%SZ}",
+        "UpdatedAt": f"{updated_at:%Y-%m-%dT%H:%M:%SZ}",
+        "DownloadedAt": f"{updated_at:%Y-%m-%dT%H:%M:%SZ}",
+    }
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+
+
+def _details(one: Advisory) -> bytes:
+    severity = SEVERITIES.index(one.severity)
+    vendors = {"ghsa": severity, "nvd": severity}
+    return _json(
+        {"Title": one.title, "Description": one.title, "Severity": one.severity}
+        | {"VendorSeverity": vendors, "PublishedDate": "2024-01-01T00:00:00Z"}
+    )
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+
+
+class _Bolt:
+    """Writes one tree of buckets."""
+
+    def __init__(self) -> None:
+        self._pages: dict[int, bytes] = {}
+        self._next = 3
+
+    def file(self, tree: Tree) -> bytes:
+        root = self._bucket(tree)
+        self._pages[2] = struct.pack("<QHHI", 2, FREE_LIST, 0, 0)
+        for number in (0, 1):
+            fields = (MAGIC, VERSION, PAGE, 0, root, 0, 2, self._next, number)
+            meta = struct.pack("<IIIIQQQQQ", *fields)
+            head = struct.pack("<QHHI", number, META, 0, 0)
+            self._pages[number] = head + meta + struct.pack("<Q", _fnv1a64(meta))
+        content = bytearray(self._next * PAGE)
+        for number, page in self._pages.items():
+            content[number * PAGE : number * PAGE + len(page)] = page
+        return bytes(content)
+
+    def _bucket(self, tree: Tree) -> int:
+        """Its page. Keys are sorted by bytes."""
+        items = [
+            (0, key.encode(), value)
+            if isinstance(value, bytes)
+            else (1, key.encode(), struct.pack("<QQ", self._bucket(value), 0))
+            for key, value in sorted(tree.items(), key=lambda item: item[0].encode())
+        ]
+        heads, data, offset = b"", b"", len(items) * 16
+        for number, (flags, key, value) in enumerate(items):
+            heads += struct.pack("<IIII", flags, offset - number * 16, len(key), len(value))
+            data += key + value
+            offset += len(key) + len(value)
+        return self._leaf(len(items), heads + data)
+
+    def _leaf(self, count: int, body: bytes) -> int:
+        pages = -(-(16 + len(body)) // PAGE)
+        number, self._next = self._next, self._next + pages
+        self._pages[number] = struct.pack("<QHHI", number, LEAF, count, pages - 1) + body
+        return number
+
+
+def _fnv1a64(data: bytes) -> int:
+    found = 0xCBF29CE484222325
+    for byte in data:
+        found = ((found ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    return found
