@@ -376,6 +376,26 @@ class ScanNotDone:
     secrets: tuple[Finding, ...] = ()
 
 
+class Proof(StrEnum):
+    """What a signature or an attestation is worth. Anything but VALID proves nothing, each for another reason."""
+
+    VALID = "valid"
+    MISSING = "missing"
+    WRONG_KEY = "wrong key"
+    ALTERED = "altered"
+    MOVED = "moved"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One kind of evidence that was looked for: what it is, what it is worth, and what was found, in a sentence."""
+
+    name: str
+    proof: Proof
+    found: str
+
+
 # ---- who may change an environment ---------------------------------------------------------------
 
 

@@ -68,12 +68,14 @@ def store_for(spec: ServiceSpec) -> ArtifactStore:
 
 
 def keys() -> "LocalKeys":
+    """Keys of this machine, made on first use and sealed with $COSIGN_PASSWORD (empty unless set, as cosign has it)."""
     from tasks.adapters.cosign_key import LocalKeys
 
-    return LocalKeys(home() / "keys")
+    return LocalKeys(home() / "keys", os.environ.get("COSIGN_PASSWORD", "").encode())
 
 
 def scanner() -> Scanner:
+    """Trivy, with its vulnerability database in the home."""
     from tasks.adapters.trivy import TrivyScanner
 
     return TrivyScanner(home() / "trivy", store)

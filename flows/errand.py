@@ -1,0 +1,110 @@
+"""Errand: everything one rollout has to do, settled before it changes anything."""
+
+from dataclasses import dataclass
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows.admission import admit
+from flows.approval import wait_for_approval
+from flows.heal import settle, take_over
+from flows.planning import serving_group
+from flows.story import Tone, tell
+from flows.tenure import Tenure
+from tasks.errors import InvalidInputError, NotAdmittedError, RefusedError
+from tasks.journal.rules import Deployed, ReleaseState
+from tasks.model import Admission, Artifact, Decision, Environment, Judgement, Step, Verdict
+from tasks.retries import PATIENTLY
+from tasks.rollout.strategies import steps
+from tasks.service import Canary, EnvironmentSpec, ScanPolicy, Strategy
+
+
+class StoppedError(RefusedError):
+    """A rollout ended without promotion. `judgement` says why; stable serves as before."""
+
+    def __init__(self, where: str, judgement: Judgement) -> None:
+        super().__init__(f"{where}: {judgement.verdict.value}: {judgement.reason}")
+        self.judgement = judgement
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What one rollout has to do. No steps: the artifact is stable here already, at most its replicas change."""
+
+    release: ReleaseState
+    place: EnvironmentSpec
+    environment: Environment
+    stable: Deployed | None
+    steps: tuple[Step, ...]
+    admitted: frozenset[str]
+
+    @property
+    def where(self) -> str:
+        return f"{self.environment.service} {self.release.id} in {self.environment.name}"
+
+
+@task(cache_policy=NO_CACHE, task_run_name="admit {artifact.service} {artifact.short}", **PATIENTLY)
+def admit_artifact(artifact: Artifact, policy: ScanPolicy) -> Decision[Admission]:
+    """May it start today? (flows/admission.py)"""
+    return admit(artifact, policy)
+
+
+def prepare(held: Tenure, release: str, environment: str) -> Errand:
+    """Take over what a dead process left, check the evidence, wait for an approval, and choose the steps."""
+    take_over(held)
+    settle(held)
+    told = held.state().releases.get((held.lease.service, release))
+    place = told.spec.environment_spec(environment) if told else None
+    if told is None or place is None:
+        raise InvalidInputError(
+            f"{held.lease.service} has no release {release!r} for an environment {environment!r};"
+            f" `bakewell history {held.lease.service}` lists its releases"
+        )
+    here = told.spec.place(place)
+    state = held.environment_state()
+    stable = state.stable if state else None
+    admitted = _admit(told, stable)
+    if place.needs_approval:
+        _approve(held, told, place)
+    chosen = (
+        ()
+        if stable and stable.artifact.digest == told.artifact.digest
+        else _steps(told, place, stable, admitted)
+    )
+    return Errand(told, place, here, stable, chosen, admitted)
+
+
+def _admit(told: ReleaseState, stable: Deployed | None) -> frozenset[str]:
+    """Digests that may start during this rollout. The candidate must be among them."""
+    decision = admit_artifact(told.artifact, told.spec.scan)
+    if decision.answer is Admission.REFUSE:
+        raise NotAdmittedError(f"{told.spec.service} {told.id} may not start: {decision.reason}")
+    admitted = {told.artifact.digest}
+    if stable is not None:
+        again = admit_artifact(stable.artifact, told.spec.scan)
+        if again.answer is Admission.ADMIT:
+            admitted.add(stable.artifact.digest)
+        else:
+            tell(
+                f"stable {stable.release} is not admitted today ({again.reason}): no fresh baseline of it will be"
+                " started, and no instance of it replaced",
+                Tone.WARN,
+                where=told.spec.service,
+            )
+    return frozenset(admitted)
+
+
+def _approve(held: Tenure, told: ReleaseState, place: EnvironmentSpec) -> None:
+    answer = wait_for_approval(held, told.id, place)
+    if answer.verdict is not Verdict.PROMOTE:
+        raise StoppedError(f"{told.spec.service} {told.id} in {place.name}", answer)
+
+
+def _steps(
+    told: ReleaseState, place: EnvironmentSpec, stable: Deployed | None, admitted: frozenset[str]
+) -> tuple[Step, ...]:
+    strategy: Strategy = place.strategy
+    if isinstance(strategy, Canary) and stable and stable.artifact.digest not in admitted:
+        strategy = strategy.model_copy(update={"baseline": 0})
+    serving = serving_group(stable)
+    return steps(strategy, serving, told.artifact, told.id, place.replicas)

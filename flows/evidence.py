@@ -1,0 +1,58 @@
+"""The report of a release in the Prefect UI: what changed, what vouches for it, what users saw, how to go back."""
+
+import contextlib
+from datetime import UTC, datetime
+
+import httpx
+from prefect.artifacts import create_markdown_artifact
+from prefect.exceptions import PrefectException
+
+from flows.report import EvidenceSummary, release_report
+from flows.story import Tone, tell
+from tasks.errors import BakewellError
+from tasks.journal.rules import fold
+from tasks.model import Artifact, Proof, ScanNotDone, ScanReport
+from tasks.ports import Journal
+from tasks.scan.rules import judge_scan
+from tasks.service import ScanPolicy
+from tasks.sign import evidence
+
+
+def publish_report(journal: Journal, service: str, release: str) -> None:
+    """As a Markdown artifact of this run. A report that cannot be stored stops nothing: the journal has it all."""
+    events = journal.events(service)
+    state = fold(events)
+    told = state.releases[service, release]
+    found = summary(told.artifact, told.spec.scan)
+    text = release_report(state, events, service, release, found)
+    try:
+        create_markdown_artifact(text, f"{service}-{release}", f"{service} {release}")
+    except (httpx.HTTPError, PrefectException) as error:
+        where = f"{service} {release}"
+        tell(f"the report could not be stored: {error}", Tone.WARN, where=where)
+
+
+def summary(artifact: Artifact, policy: ScanPolicy) -> EvidenceSummary | None:
+    """What vouches for it, read back and verified now; None if its store does not answer."""
+    with contextlib.suppress(BakewellError):
+        signatures = evidence.check_signatures(artifact)
+        scan = evidence.known_scan(artifact)
+        return EvidenceSummary(
+            scanned=isinstance(scan, ScanReport),
+            scan=_scan(scan, policy),
+            signed=any(one.proof is Proof.VALID for one in signatures),
+            signature="; ".join(f"{one.name}: {one.proof.value}" for one in signatures),
+            packages=scan.packages if scan else 0,
+        )
+    return None
+
+
+def _scan(scan: ScanReport | ScanNotDone | None, policy: ScanPolicy) -> str:
+    if scan is None:
+        return "no scan that our scanner vouches for was found"
+    words = judge_scan(scan, policy, datetime.now(UTC)).reason
+    if isinstance(scan, ScanReport):
+        return (
+            f"{words} ({scan.scanner}, database of {scan.database_updated_at:%Y-%m-%d %H:%M} UTC)"
+        )
+    return words

@@ -1,0 +1,155 @@
+"""Heal: withdraw what a dead process left half done, and bring every fleet back to what the journal desires.
+
+The same mechanism serves a failed rollout, a crash, and an instance that died: append what is now desired, then
+converge. It needs the journal and the platform only, not Prefect.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from flows.admission import admit
+from flows.story import Tone, tell
+from flows.tenure import Tenure, tenure
+from tasks import platforms
+from tasks.adapters.prefect_server import LocalPrefectServer, mark_crashed
+from tasks.errors import LeaseHeldError, NotAdmittedError
+from tasks.journal.rules import EnvironmentState, Healed, State, WarmEnded, Withdrawn, desired, fold
+from tasks.model import Admission, Artifact, Environment, FleetSpec, FleetStatus, Verdict
+from tasks.rollout.converge import converge
+from tasks.rollout.rules import plan
+from tasks.service import ScanPolicy
+
+
+def heal(service: str | None = None) -> Iterator[tuple[EnvironmentState, str]]:
+    """Heal all environments (of one service): yields what was done to each, in a sentence."""
+    journal = platforms.journal()
+    for state in fold(journal.events(service)).environments.values():
+        here = state.environment
+        try:
+            with tenure(journal, here.service, here.name, "heal") as held:
+                yield state, heal_environment(held)
+        except LeaseHeldError as error:
+            yield state, f"left alone: {error}"
+
+
+def heal_environment(held: Tenure) -> str:
+    """Take over, end what is no longer warm, and settle. What was done, in a sentence."""
+    taken_over = take_over(held)
+    state = held.environment_state()
+    if state is None:
+        return "nothing was ever rolled out here"
+    if (
+        state.warm is not None
+        and state.warm_until is not None
+        and state.warm_until <= datetime.now(UTC)
+    ):
+        held.record(state.warm.release, WarmEnded())
+    if not settle(held):
+        return taken_over or "as it should be"
+    done = taken_over or "instances, groups or weights had drifted and were replaced"
+    held.record(state.stable.release if state.stable else "", Healed(done))
+    return done
+
+
+def take_over(held: Tenure) -> str:
+    """If a rollout was left unfinished by a process that is gone, withdraw it. What was found, or an empty string."""
+    state = held.environment_state()
+    if state is None or state.rollout is None:
+        return ""
+    left = state.rollout
+    reason = f"the process that rolled {left.release} out ended in step {left.step_index + 1} without finishing"
+    held.record(left.release, Withdrawn(None, reason))
+    tell(f"{reason}; its canary is withdrawn", Tone.WARN, where=_name(state.environment))
+    mark_crashed(left.flow_run, reason, LocalPrefectServer(platforms.home()).running())
+    return reason
+
+
+def withdraw(held: Tenure, release: str, verdict: Verdict | None, reason: str) -> None:
+    """Return traffic to stable and remove the candidate. The intent is journalled first; anyone may finish it."""
+    state = held.environment_state()
+    if state is None or state.rollout is None:
+        return
+    held.record(release, Withdrawn(verdict, reason))
+    tell(f"{release} is withdrawn: {reason}", Tone.BAD, where=_name(state.environment))
+    settle(held)
+
+
+def settle(held: Tenure) -> bool:
+    """Bring the fleet to what the journal desires. True if anything had to be done.
+
+    An artifact that is not admitted today starts no instance: what still runs of it is kept, loudly (invariant 9).
+    """
+    state = held.environment_state()
+    if state is None:
+        return False
+    fleet = platforms.connect(state.environment.platform).fleet
+    spec, status = desired(state, datetime.now(UTC)), fleet.read(state.environment)
+    admitted = _admitted(held.state(), spec, status)
+    spec = _without_starting(spec, status, admitted, state.environment)
+    if not plan(spec, status, admitted):
+        return False
+    converge(fleet, state.environment, spec, held.token, admitted)
+    return True
+
+
+def _admitted(state: State, spec: FleetSpec, status: FleetStatus) -> frozenset[str]:
+    """Digests of the spec that may start today. Evidence is read only where an instance is missing."""
+    missing = {
+        group.artifact for group in spec.groups if _ready(status, group.name) < group.replicas
+    }
+    running = {group.artifact.digest for group in spec.groups if group.artifact not in missing}
+    return frozenset(
+        running | {artifact.digest for artifact in missing if _may_start(state, artifact)}
+    )
+
+
+def _may_start(state: State, artifact: Artifact) -> bool:
+    decision = admit(artifact, newest_policy(state, artifact.service))
+    if decision.answer is Admission.REFUSE:
+        tell(f"{artifact.short} may not start: {decision.reason}", Tone.BAD, where=artifact.service)
+    return decision.answer is Admission.ADMIT
+
+
+def newest_policy(state: State, service: str) -> ScanPolicy:
+    """Today's scan policy: that of the newest release of the service."""
+    releases = [release for (owner, _), release in state.releases.items() if owner == service]
+    return (
+        max(releases, key=lambda release: release.started_at).spec.scan
+        if releases
+        else ScanPolicy()
+    )
+
+
+def _without_starting(
+    spec: FleetSpec, status: FleetStatus, admitted: frozenset[str], environment: Environment
+) -> FleetSpec:
+    """The spec, with groups that may not start cut down to the instances that still run."""
+    groups = tuple(
+        group
+        if group.artifact.digest in admitted
+        else replace(group, replicas=max(1, _ready(status, group.name)))
+        for group in spec.groups
+    )
+    lost = [
+        group
+        for group in groups
+        if group.artifact.digest not in admitted and not _ready(status, group.name)
+    ]
+    if any(group.weight for group in lost):
+        raise NotAdmittedError(
+            f"{environment.service} in {environment.name} should run {lost[0].artifact.digest}, which is not admitted"
+            " today, and no instance of it is ready. Whatever is running was left as it is. Release a version that"
+            f" is admitted, or see `bakewell verify {lost[0].artifact.reference}`."
+        )
+    kept = tuple(group for group in groups if group not in lost)
+    return FleetSpec(kept)
+
+
+def _ready(status: FleetStatus, name: str) -> int:
+    found = status.group(name)
+    return found.ready if found else 0
+
+
+def _name(environment: Environment) -> str:
+    return f"{environment.service} {environment.name}"

@@ -1,0 +1,136 @@
+"""Rollout: bring one admitted artifact into one environment, step by step; promote it, or take it back."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flows import Flow
+from prefect.runtime import flow_run as this_run
+
+from flows.errand import Errand, StoppedError, prepare
+from flows.gates import pass_gate
+from flows.heal import heal_environment, settle, withdraw
+from flows.story import Tone, tell
+from flows.tenure import Tenure, tenure
+from tasks import platforms
+from tasks.errors import NotReadyError, TransientError
+from tasks.journal.rules import (
+    Deployed,
+    Promoted,
+    RolloutStarted,
+    Scaled,
+    StepStarted,
+    VerdictGiven,
+)
+from tasks.model import FleetStatus, Judgement, Step, Verdict
+from tasks.rollout.actions import converge_fleet
+
+
+def heal_after_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Prefect hook: an accelerator, never what correctness rests on. It may run in another process."""
+    asked = flow_run.parameters
+    with tenure(platforms.journal(), asked["service"], asked["environment"], "crash hook") as held:
+        heal_environment(held)
+
+
+@flow(
+    flow_run_name="roll {service} {release} out to {environment}",
+    on_crashed=[heal_after_crash],
+    on_cancellation=[heal_after_crash],
+)
+def rollout(service: str, release: str, environment: str) -> Judgement:
+    """Bring a release that was baked, scanned and signed into one environment.
+
+    Args:
+        service: Name of the service, as in its service.yaml.
+        release: Its release, as `bakewell history` shows it (r7).
+        environment: Name of the environment, as in service.yaml.
+    """
+    with tenure(platforms.journal(), service, environment, f"rollout of {release}") as held:
+        errand = prepare(held, release, environment)
+        if not errand.steps:
+            return scale(held, errand)
+        try:
+            begin(held, errand)
+            for index, step in enumerate(errand.steps):
+                take(held, errand, index, step)
+            return promote(held, errand)
+        except BaseException as error:
+            withdraw(held, release, *why(error))
+            raise
+
+
+def begin(held: Tenure, errand: Errand) -> None:
+    started = RolloutStarted(
+        errand.environment, errand.release.artifact, errand.place.replicas, str(this_run.id or "")
+    )
+    held.record(errand.release.id, started)
+
+
+def take(held: Tenure, errand: Errand, index: int, step: Step) -> None:
+    """Journal what is intended, bring it about, pass its gate. StoppedError if the gate says no."""
+    release, where = errand.release.id, f"{errand.environment.service} {errand.environment.name}"
+    held.record(release, StepStarted(index, step))
+    tell(step.name, where=where)
+
+    def converged() -> FleetStatus:
+        return converge_fleet(errand.environment, step.spec, errand.admitted, held.token)
+
+    try:
+        converged()
+    except NotReadyError as error:
+        judgement = Judgement(Verdict.ROLL_BACK, str(error))
+        held.record(release, VerdictGiven(judgement))
+        raise StoppedError(errand.where, judgement) from error
+    judgement = pass_gate(held, errand, step, converged)
+    if judgement.verdict is not Verdict.PROMOTE:
+        raise StoppedError(errand.where, judgement)
+
+
+def promote(held: Tenure, errand: Errand) -> Judgement:
+    """The judged group is stable from now on; the one before stays warm, so that going back is a traffic change."""
+    now, place = datetime.now(UTC), errand.place
+    deployed = Deployed(errand.release.id, errand.release.artifact, place.replicas, now)
+    warm = (
+        now + timedelta(seconds=place.warm_seconds)
+        if errand.stable and place.warm_seconds
+        else None
+    )
+    held.record(errand.release.id, Promoted(deployed, warm))
+    settle(held)
+    kept = (
+        f"; {errand.stable.release} stays warm for {place.warm_seconds:.0f} s"
+        if errand.stable and warm
+        else ""
+    )
+    tell(
+        f"{errand.release.id} is promoted: 100 % of the traffic{kept}",
+        Tone.GOOD,
+        where=errand.where,
+    )
+    return Judgement(Verdict.PROMOTE, f"{errand.where} is stable")
+
+
+def scale(held: Tenure, errand: Errand) -> Judgement:
+    """The same artifact is stable here already: at most the number of its instances changes."""
+    if errand.stable and errand.stable.replicas != errand.place.replicas:
+        held.record(errand.stable.release, Scaled(errand.place.replicas))
+        settle(held)
+    return Judgement(
+        Verdict.PROMOTE,
+        f"{errand.release.artifact.short} was stable in {errand.place.name} already",
+    )
+
+
+def why(error: BaseException) -> tuple[Verdict | None, str]:
+    """Verdict and reason of a withdrawal. What the platform did never marks the artifact bad (invariant 7)."""
+    match error:
+        case StoppedError():
+            return error.judgement.verdict, error.judgement.reason
+        case TransientError():
+            return Verdict.INCONCLUSIVE, f"the platform did not answer: {error}"
+        case Exception():
+            return None, f"{type(error).__name__}: {error}"
+        case _:
+            return None, f"the run was stopped ({type(error).__name__})"

@@ -1,0 +1,55 @@
+"""Run a flow in this process against a Prefect server that is there, or is started first."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.story import Tone, tell
+from tasks import platforms
+from tasks.adapters.prefect_server import LocalPrefectServer, client_environment
+
+if TYPE_CHECKING:
+    from flows.release import Released
+    from tasks.journal.rules import Deployed
+
+
+@contextmanager
+def prefect_is_there() -> Iterator[None]:
+    """Settings must be in the environment before Prefect is imported: it reads them once.
+
+    Heartbeats are off: ours is the journal's lease, and each sync flow would wait up to 1 s for its heartbeat to end.
+    """
+    api = LocalPrefectServer(platforms.home()).ensure(lambda line: tell(line, Tone.WAIT))
+    os.environ.update(client_environment(api, platforms.home()))
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    for name in (
+        "prefect",
+        "prefect.flow_runs",
+        "prefect.task_runs",
+    ):  # their lines are in the UI; ours tell the story
+        logger = logging.getLogger(name)
+        logger.handlers = [one for one in logger.handlers if "Console" not in type(one).__name__]
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
+
+
+def run_release(folder: Path, to: str = "") -> "Released":
+    """Check the input first: a wrong service.yaml must not have to wait for a server."""
+    from tasks.adapters.service_file import read_service
+
+    read_service(folder)
+    with prefect_is_there():
+        from flows.release import ReleaseRequest, release
+
+        return release(ReleaseRequest(folder=folder.absolute(), to=to))
+
+
+def run_rollback(service: str, environment: str, reason: str) -> "Deployed":
+    with prefect_is_there():
+        from flows.rollback import rollback
+
+        return rollback(service, environment, reason)

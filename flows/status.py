@@ -1,0 +1,69 @@
+"""Status: what runs where, what should, and what is in the way. Reads the journal and the platforms; no Prefect."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tasks import platforms
+from tasks.errors import BakewellError
+from tasks.journal.rules import EnvironmentState, desired, fold
+from tasks.model import FleetSpec, FleetStatus, Lease
+
+
+@dataclass(frozen=True)
+class EnvironmentReport:
+    """One environment: what the journal desires, what the platform shows, who is changing it, what is wrong."""
+
+    state: EnvironmentState
+    desired: FleetSpec
+    found: FleetStatus | None
+    lease: Lease | None
+    problems: tuple[str, ...]
+
+
+def statuses(service: str | None) -> list[EnvironmentReport]:
+    """Of every environment that was ever rolled out to; platforms are asked at the same time."""
+    journal = platforms.journal()
+    states = list(fold(journal.events(service)).environments.values())
+    leases = [journal.holder(state.environment.service, state.environment.name) for state in states]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(_report, states, leases))
+
+
+def healed(service: str | None) -> None:
+    """Heal first, telling what was done."""
+    from flows.heal import heal
+    from flows.story import tell
+
+    for state, done in heal(service):
+        tell(done, where=f"{state.environment.service} {state.environment.name}")
+
+
+def _report(state: EnvironmentState, lease: Lease | None) -> EnvironmentReport:
+    wanted = desired(state, datetime.now(UTC))
+    try:
+        found = platforms.connect(state.environment.platform).fleet.read(state.environment)
+    except BakewellError as error:
+        return EnvironmentReport(state, wanted, None, lease, (f"could not be read: {error}",))
+    return EnvironmentReport(
+        state, wanted, found, lease, tuple(_problems(state, wanted, found, lease))
+    )
+
+
+def _problems(
+    state: EnvironmentState, wanted: FleetSpec, found: FleetStatus, lease: Lease | None
+) -> Iterator[str]:
+    if state.rollout and lease is None:
+        yield f"the rollout of {state.rollout.release} was left unfinished; `bakewell status --heal` takes it back"
+    for group in wanted.groups:
+        there = found.group(group.name)
+        if there is None or there.ready < group.replicas:
+            yield f"{group.name}: {there.ready if there else 0} of {group.replicas} instances are ready"
+        if (there.weight if there else 0) != group.weight:
+            yield f"{group.name}: gets {there.weight if there else 0} % of the traffic instead of {group.weight} %"
+        if there is not None and there.artifact.digest != group.artifact.digest:
+            yield f"{group.name}: runs {there.artifact.short} instead of {group.artifact.short}"
+    for there in found.groups:
+        if wanted.group(there.name) is None:
+            yield f"{there.name}: runs but should not ({there.ready} ready instances)"

@@ -1,0 +1,32 @@
+"""What happens, told once: the same lines reach the terminal, and the run's log in the Prefect UI.
+
+`PREFECT_LOGGING_EXTRA_LOGGERS=bakewell` (see tasks/adapters/prefect_server.py) makes Prefect ship this logger's lines.
+"""
+
+import logging
+from enum import StrEnum
+from typing import Final
+
+LOGGER: Final = logging.getLogger("bakewell")
+
+
+class Tone(StrEnum):
+    """How a line is meant; the terminal chooses a mark and a colour for it."""
+
+    STEP = "step"
+    GOOD = "good"
+    BAD = "bad"
+    WAIT = "wait"
+    WARN = "warn"
+
+
+def tell(line: str, tone: Tone = Tone.STEP, *, where: str = "") -> None:
+    """One sentence of the story. `where` is the service and environment it is about."""
+    level = logging.WARNING if tone in (Tone.BAD, Tone.WARN) else logging.INFO
+    LOGGER.log(
+        level,
+        "%s%s",
+        f"{where}: " if where else "",
+        line,
+        extra={"tone": tone, "line": line, "where": where},
+    )

@@ -1,0 +1,1 @@
+"""Admit: may this artifact start today?"""

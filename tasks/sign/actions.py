@@ -1,0 +1,26 @@
+"""The Prefect tasks of this room: sign, and attest what a scan found."""
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.model import Artifact, ScanNotDone, ScanReport
+from tasks.retries import PATIENTLY
+from tasks.sign import evidence
+
+
+@task(cache_policy=NO_CACHE, task_run_name="sign {artifact.service} {artifact.short}", **PATIENTLY)
+def sign_artifact(artifact: Artifact) -> None:
+    """As builder, in both formats of cosign; verified after writing."""
+    evidence.sign(artifact)
+
+
+@task(
+    cache_policy=NO_CACHE,
+    task_run_name="attest the scan of {artifact.service} {artifact.short}",
+    **PATIENTLY,
+)
+def attest_scan(
+    artifact: Artifact, report: ScanReport | ScanNotDone, bill_of_materials: bytes
+) -> None:
+    """As scanner: report and bill of materials, beside the artifact."""
+    evidence.attest_scan(artifact, report, bill_of_materials)
