@@ -16,6 +16,7 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import RenderableType
 
 from flows import console
+from flows.stopped import StoppedError
 from tasks.errors import BakewellError, InvalidInputError, NotFoundError, TransientError
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
@@ -61,12 +62,14 @@ def run(arguments: Sequence[str]) -> int:
 
 def exit_code(error: BakewellError) -> Exit:
     match error:
+        case StoppedError():
+            return Exit.STOPPED
         case TransientError():
             return Exit.NO_ANSWER
         case InvalidInputError() | NotFoundError():
             return Exit.BAD_INPUT
         case _:
-            return Exit.STOPPED if type(error).__name__ == "StoppedError" else Exit.REFUSED
+            return Exit.REFUSED
 
 
 def show(as_json: bool, data: Callable[[], Any], picture: Callable[[], RenderableType]) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from flows import console
-from flows.errand import StoppedError
+from flows.course import courses, newest
 from flows.load import LoadGenerator, LoadSummary
 from flows.retirement import take_down
 from flows.run import prefect_is_there
+from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from tasks import platforms
 from tasks.errors import NotFoundError
@@ -59,6 +60,7 @@ def demo(keep: bool) -> int:
             stopped = bad_version(version)
             seen = load.stop()
     problems = what_differed(stopped, seen)
+    show_production()
     console.out(console.users_saw(seen))
     for problem in problems:
         tell(problem, Tone.BAD)
@@ -142,6 +144,18 @@ def what_differed(stopped: StoppedError | None, seen: LoadSummary) -> list[str]:
             f"users saw versions {[one.version for one in seen.versions]} instead of 1, 2 and 3"
         )
     return problems
+
+
+def show_production() -> None:
+    """Who answered users, and how much failed, in the two rollouts under load."""
+    events = platforms.journal().events(SERVICE)
+    numbers = sorted(
+        {event.release for event in events if event.release}, key=lambda name: int(name[1:])
+    )
+    for release in numbers[-2:]:
+        for course in newest(courses(events, SERVICE, release)):
+            if course.observed:
+                console.out(console.picture(course))
 
 
 def end(keep: bool) -> None:

@@ -9,22 +9,15 @@ from flows.admission import admit
 from flows.approval import wait_for_approval
 from flows.heal import settle, take_over
 from flows.planning import serving_group
+from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from flows.tenure import Tenure
-from tasks.errors import InvalidInputError, NotAdmittedError, RefusedError
+from tasks.errors import InvalidInputError, NotAdmittedError
 from tasks.journal.rules import Deployed, ReleaseState
-from tasks.model import Admission, Artifact, Decision, Environment, Judgement, Step, Verdict
+from tasks.model import Admission, Artifact, Decision, Environment, Step, Verdict
 from tasks.retries import PATIENTLY
 from tasks.rollout.strategies import steps
 from tasks.service import Canary, EnvironmentSpec, ScanPolicy, Strategy
-
-
-class StoppedError(RefusedError):
-    """A rollout ended without promotion. `judgement` says why; stable serves as before."""
-
-    def __init__(self, where: str, judgement: Judgement) -> None:
-        super().__init__(f"{where}: {judgement.verdict.value}: {judgement.reason}")
-        self.judgement = judgement
 
 
 @dataclass(frozen=True)

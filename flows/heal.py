@@ -73,6 +73,8 @@ def withdraw(held: Tenure, release: str, verdict: Verdict | None, reason: str) -
     held.record(release, Withdrawn(verdict, reason))
     tell(f"{release} is withdrawn: {reason}", Tone.BAD, where=_name(state.environment))
     settle(held)
+    stable = f"{state.stable.release} has all traffic again" if state.stable else "nothing serves"
+    tell(stable, Tone.GOOD if state.stable else Tone.WARN, where=_name(state.environment))
 
 
 def settle(held: Tenure) -> bool:

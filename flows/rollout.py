@@ -8,9 +8,10 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 from prefect.runtime import flow_run as this_run
 
-from flows.errand import Errand, StoppedError, prepare
+from flows.errand import Errand, prepare
 from flows.gates import pass_gate
 from flows.heal import heal_environment, settle, withdraw
+from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from tasks import platforms

@@ -1,7 +1,7 @@
 """Run a flow in this process against a Prefect server that is there, or is started first."""
 
-import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,17 +22,12 @@ def prefect_is_there() -> Iterator[None]:
 
     Heartbeats are off: ours is the journal's lease, and each sync flow would wait up to 1 s for its heartbeat to end.
     """
+    if "prefect" in sys.modules:
+        raise RuntimeError("Prefect was imported before its settings were there: find out by whom")
     api = LocalPrefectServer(platforms.home()).ensure(lambda line: tell(line, Tone.WAIT))
     os.environ.update(client_environment(api, platforms.home()))
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    for name in (
-        "prefect",
-        "prefect.flow_runs",
-        "prefect.task_runs",
-    ):  # their lines are in the UI; ours tell the story
-        logger = logging.getLogger(name)
-        logger.handlers = [one for one in logger.handlers if "Console" not in type(one).__name__]
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
 

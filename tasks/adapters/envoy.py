@@ -22,6 +22,7 @@ import psutil
 
 from tasks.adapters import envoy_config, envoy_stats, process_table
 from tasks.adapters.envoy_config import Endpoint, Routing
+from tasks.adapters.probe import loopback_client
 from tasks.adapters.process_table import Running
 from tasks.errors import MetricsUnreadableError, RefusedError, TransientError
 from tasks.model import Environment, Reading
@@ -81,6 +82,11 @@ class EnvoyProxy:
 
     def routed(self) -> Routing | None:
         """What Envoy says it does now; None if it does not run or does not answer."""
+        if self._running() is None:
+            return None
+        return self._routed()
+
+    def _routed(self) -> Routing | None:
         try:
             weights = envoy_config.weights_of(
                 self._get("/config_dump?resource=dynamic_route_configs")
@@ -93,6 +99,8 @@ class EnvoyProxy:
 
     def busy(self) -> set[str]:
         """Instances that have requests in flight; none if Envoy does not answer."""
+        if self._running() is None:
+            return set()
         try:
             return envoy_config.busy_in(self._get("/clusters?format=json"))
         except TransientError:
@@ -100,6 +108,8 @@ class EnvoyProxy:
 
     def stats(self) -> Mapping[str, Any]:
         """Its counters per instance, for `envoy_stats.traffic_of`. TransientError."""
+        if self._running() is None:
+            raise TransientError(f"Envoy of {self._folder.parent.name} does not run")
         return self._get(
             "/stats",
             {"format": "json", "histogram_buckets": "disjoint", "filter": envoy_stats.FILTER},
@@ -182,14 +192,11 @@ class EnvoyProxy:
     # ---- reading back ----------------------------------------------------------------------------
 
     def _get(self, path: str, parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """From the admin page of our own Envoy: the address in the file counts only while that process lives."""
-        if self._running() is None:
-            raise TransientError(f"Envoy of {self._folder.parent.name} does not run")
+        """From the admin page. Whoever asks has seen that our Envoy runs: its address counts only while it lives."""
         try:
             admin = (self._folder / ADMIN_FILE).read_text().strip()
-            answer = httpx.get(
-                f"http://{admin}{path}", params=parameters, timeout=ANSWER_SECONDS, trust_env=False
-            )
+            with loopback_client(ANSWER_SECONDS) as client:
+                answer = client.get(f"http://{admin}{path}", params=parameters)
             found: dict[str, Any] = answer.raise_for_status().json()
         except (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
             raise TransientError(
@@ -206,7 +213,7 @@ class EnvoyProxy:
         return envoy_config.groups_of(status) >= set(groups) and there == list(endpoints)
 
     def _does(self, wanted: Routing) -> bool:
-        now = self.routed()
+        now = self._routed()
         if now is None or now.listen_port != wanted.listen_port:
             return False
         routed = {

@@ -28,7 +28,7 @@ class _NoAnswerError(Exception):
     """git did not answer; the text says why."""
 
 
-def source_of(folder: Path, on_problem: Callable[[str], object] = LOGGER.warning) -> Source:
+def source_of(folder: Path, on_problem: Callable[[str], object] = LOGGER.info) -> Source:
     """The commit of the folder, and whether the folder differs from it (changed, staged or untracked files in it).
 
     Whatever git cannot tell is told to `on_problem`; the source is then a dirty tree of no commit, never a clean one.

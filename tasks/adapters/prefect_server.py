@@ -67,6 +67,8 @@ CLIENT_SETTINGS: Final = {
     "PREFECT_EVENTS_WORKER_MAX_QUEUE_SIZE": "10000",
     "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "bakewell",
+    # Runs are told in our own words on the terminal; Prefect's lines and tracebacks are in its pages.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_CLI_PROMPT": "false",
 }

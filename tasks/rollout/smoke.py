@@ -28,11 +28,13 @@ def judge_smoke(smoke: Smoke, answers: Mapping[str, SmokeAnswer]) -> Judgement:
         name, problem = next(iter(problems.items()))
         return Judgement(
             Verdict.ROLL_BACK,
-            f"{len(problems)} of {len(answers)} fresh instances failed the smoke test {smoke.path}: {name} {problem}",
+            f"{len(problems)} of {_fresh(len(answers))} failed the smoke test {smoke.path}: {name} {problem}",
         )
-    return Judgement(
-        Verdict.PROMOTE, f"{len(answers)} fresh instances passed the smoke test {smoke.path}"
-    )
+    return Judgement(Verdict.PROMOTE, f"{_fresh(len(answers))} passed the smoke test {smoke.path}")
+
+
+def _fresh(count: int) -> str:
+    return f"{count} fresh instance{'' if count == 1 else 's'}"
 
 
 def _problem(smoke: Smoke, answer: SmokeAnswer) -> str:

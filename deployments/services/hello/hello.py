@@ -46,7 +46,8 @@ PAGE = """<!doctype html>
 
 @dataclass(frozen=True)
 class Settings:
-    """What makes one version differ from another. `failure_share` of the requests is answered with 500."""
+    """What makes one version differ from another. `failure_share` of the requests is answered with 500, at even
+    distances: with 0.2 every fifth."""
 
     greeting: str
     version: str
@@ -89,7 +90,7 @@ class Hello(BaseHTTPRequestHandler):
         settings = self.server.settings
         if settings.delay_ms:
             time.sleep(settings.delay_ms / 1000)
-        if random.random() < settings.failure_share:
+        if self.server.fails_now():
             return (
                 HTTPStatus.INTERNAL_SERVER_ERROR,
                 "text/plain",
@@ -133,7 +134,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], settings: Settings) -> None:
         self.settings, self.draining = settings, False
-        self._started, self._requests = time.monotonic(), 0
+        self._started, self._asked, self._requests = time.monotonic(), 0, 0
         self._open: set[socket.socket] = set()
         self._change = threading.Condition()
         super().__init__(address, Hello)
@@ -149,6 +150,12 @@ class Server(ThreadingHTTPServer):
             requests=humanize.intcomma(self._requests),
             age=humanize.naturaldelta(time.monotonic() - self._started),
         )
+
+    def fails_now(self) -> bool:
+        share = self.settings.failure_share
+        with self._change:
+            self._asked += 1
+            return int(self._asked * share) > int((self._asked - 1) * share)
 
     def process_request(
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
