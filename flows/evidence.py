@@ -10,8 +10,8 @@ from prefect.exceptions import PrefectException
 from flows.report import EvidenceSummary, release_report
 from flows.story import Tone, tell
 from tasks.errors import BakewellError
-from tasks.journal.rules import fold
-from tasks.model import Artifact, Proof, ScanNotDone, ScanReport
+from tasks.journal.rules import ReleaseState, fold
+from tasks.model import Proof, ScanNotDone, ScanReport
 from tasks.ports import Journal
 from tasks.scan.rules import judge_scan
 from tasks.service import ScanPolicy
@@ -23,7 +23,7 @@ def publish_report(journal: Journal, service: str, release: str) -> None:
     events = journal.events(service)
     state = fold(events)
     told = state.releases[service, release]
-    found = summary(told.artifact, told.spec.scan)
+    found = summary(told)
     text = release_report(state, events, service, release, found)
     try:
         create_markdown_artifact(text, f"{service}-{release}", f"{service} {release}")
@@ -32,8 +32,9 @@ def publish_report(journal: Journal, service: str, release: str) -> None:
         tell(f"the report could not be stored: {error}", Tone.WARN, where=where)
 
 
-def summary(artifact: Artifact, policy: ScanPolicy) -> EvidenceSummary | None:
-    """What vouches for it, read back and verified now; None if its store does not answer."""
+def summary(told: ReleaseState) -> EvidenceSummary | None:
+    """What vouches for its artifact, read back and verified now; None if its store does not answer."""
+    artifact, policy = told.artifact, told.spec.scan
     with contextlib.suppress(BakewellError):
         signatures = evidence.check_signatures(artifact)
         scan = evidence.known_scan(artifact)
@@ -43,6 +44,7 @@ def summary(artifact: Artifact, policy: ScanPolicy) -> EvidenceSummary | None:
             signed=any(one.proof is Proof.VALID for one in signatures),
             signature="; ".join(f"{one.name}: {one.proof.value}" for one in signatures),
             packages=scan.packages if scan else 0,
+            provenance=f"{told.source}, by the journal; not attested yet",
         )
     return None
 

@@ -236,7 +236,7 @@ def _evidence(story: _Story, evidence: EvidenceSummary | None) -> Iterable[str]:
         yield ""
         return
     if not evidence.scanned:
-        yield f"⚠ **NOT SCANNED: nobody knows which vulnerabilities it has.** {text(evidence.scan)}"
+        yield f"⚠ **Nobody knows which vulnerabilities it has.** {text(evidence.scan)}"
         yield ""
     rows = [
         ("Scan", text(evidence.scan) if evidence.scanned else "**NOT SCANNED**"),

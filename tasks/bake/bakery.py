@@ -68,7 +68,7 @@ def bake(
     started = time.monotonic()
     say = on_progress or (lambda _: None)
     inputs = _read(spec, folder)
-    say(f"{len(inputs.entries)} files and {len(inputs.packages)} packages, key {inputs.key[:12]}")
+    say(f"files: {len(inputs.entries)}, packages: {len(inputs.packages)}, key {inputs.key[:12]}")
     known = _known(inputs.key, store)
     digest = known or _bake_new(spec, folder, inputs, store, cache, say, open_store)
     say(f"inputs are known, reusing {digest}" if known else f"baked {digest}")
@@ -158,7 +158,7 @@ def _pack_all(
     scratch = spec.bake.base == rules.SCRATCH
     layers = []
     if inputs.packages:
-        say(f"fetching {len(inputs.packages)} packages")
+        say("fetching " + ", ".join(f"{one.name} {one.version}" for one in inputs.packages))
         fetched = wheels.fetch(inputs.packages, cache / "wheels")
         wheels.unpack(fetched, work / "unpacked")
         entries = read_tree(work / "unpacked", spec.bake.packages)

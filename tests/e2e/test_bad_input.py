@@ -166,7 +166,7 @@ def test_of_two_releases_at_once_one_goes_on_and_the_other_is_told_who_holds_it(
         answer.err for answer in answers
     ]
     loser = next(answer for answer in answers if answer.code == REFUSED)
-    assert "held by" in said(loser)
+    assert "is being changed by release" in said(loser)
     bakewell("down", service.name)
 
 

@@ -1,17 +1,23 @@
 """One Prefect server for all flow tests: the one `python -m tests` has started, else one in the run's own home."""
 
 import os
+import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     temporary_settings,
 )
 
+from tasks import platforms
 from tasks.adapters.prefect_server import LocalPrefectServer
+from tests.flows.scene import Scene, make_scene
+from tests.support.trivy_db import write_database
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,5 +31,16 @@ def prefect_api() -> Iterator[str]:
     os.environ["PREFECT_API_URL"] = api
     with temporary_settings({PREFECT_API_URL: api, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield api
+        APILogWorker.drain_all()  # the server is about to end, and the last lines would wait for it
     if given is None:
         del os.environ["PREFECT_API_URL"]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    """A fresh service, a fresh vulnerability database, and a world in which nothing is wrong."""
+    write_database(platforms.home() / "trivy" / "db", datetime.now(UTC))
+    made = make_scene(tmp_path, f"s{uuid.uuid4().hex[:10]}")
+    yield made
+    made.world.metrics_outage = ""
+    made.world.calm()
