@@ -4,13 +4,14 @@ set -euo pipefail
 service=$1 home=$2
 work=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$work"' EXIT
-lap() { local now; now=$(date +%s.%N); printf '%s\t%s\n' "$1" "$(echo "$now - $last" | bc)"; last=$(date +%s.%N); }
-last=$(date +%s.%N)
+lap() { awk -v name="$1" -v now="$EPOCHREALTIME" -v last="$last" 'BEGIN { printf "%s\t%.3f\n", name, now - last }'; last=$EPOCHREALTIME; }
+last=$EPOCHREALTIME
 
 mkdir -p "$work/image"
 python3 -m pip install --quiet --no-deps --only-binary :all: --require-hashes --target "$work/image/packages" \
   --no-compile -r "$service/requirements.txt"
-cp -r "$service/app" "$work/image/app"
+mkdir -p "$work/image/app"
+cp "$service/hello.py" "$service/settings.json" "$work/image/app/"
 tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C "$work/image" -c . | gzip -1n >"$work/image.tar.gz"
 sha256sum "$work/image.tar.gz" >"$work/digest"
 lap bake
@@ -18,6 +19,9 @@ lap bake
 trivy rootfs --quiet --format json --skip-db-update --skip-java-db-update --offline-scan --cache-dir "$home/trivy" \
   --scanners vuln,secret "$work/image" >"$work/scan.json"
 lap scan
+trivy rootfs --quiet --format cyclonedx --skip-db-update --skip-java-db-update --offline-scan --cache-dir "$home/trivy" \
+  "$work/image" >"$work/sbom.json"
+lap sbom
 
 openssl ecparam -name prime256v1 -genkey -noout -out "$work/key" 2>/dev/null
 openssl dgst -sha256 -sign "$work/key" -out "$work/signature" "$work/digest"
