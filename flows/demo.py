@@ -40,7 +40,8 @@ def demo(keep: bool) -> int:
     """Tell the story; 0 if it ended as it should, 1 with what differed if not."""
     began = time.monotonic()
     with prefect_is_there():
-        from flows.release import Released, ReleaseRequest, release
+        from flows.release import ReleaseRequest, release
+        from flows.unchanged import Released
 
         def version(number: int, **settings: Any) -> Released:
             write_version(folder, number, settings)

@@ -57,13 +57,13 @@ def prepare(held: Tenure, release: str, environment: str) -> Errand:
     state = held.environment_state()
     stable = state.stable if state else None
     admitted = _admit(told, stable)
-    if place.needs_approval:
-        _approve(held, told, place)
     chosen = (
         ()
         if stable and stable.artifact.digest == told.artifact.digest
         else _steps(told, place, stable, admitted)
     )
+    if chosen and place.needs_approval:
+        _approve(held, told, place)
     return Errand(told, place, here, stable, chosen, admitted)
 
 

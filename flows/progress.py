@@ -1,4 +1,4 @@
-"""Progress in the Prefect UI while a canary is observed. A convenience: a server that does not answer stops no rollout."""
+"""What a run shows of itself in the Prefect UI. A convenience: a server that does not answer stops no rollout."""
 
 import contextlib
 import re
@@ -6,7 +6,9 @@ from uuid import UUID
 
 import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectException
+from prefect.runtime import flow_run
 
 from tasks.model import Judgement
 from tasks.service import Observe
@@ -20,6 +22,17 @@ def share_seen(judgement: Judgement, settings: Observe) -> float:
     of_requests = requests / settings.minimum_requests if settings.minimum_requests else 1.0
     of_time = seconds / settings.minimum_seconds if settings.minimum_seconds else 1.0
     return min(1.0, of_requests, of_time)
+
+
+def name_run(name: str) -> None:
+    """Give the flow run a name that only became known while it ran."""
+    if (run := flow_run.id) is None:
+        return
+    with (
+        contextlib.suppress(httpx.HTTPError, PrefectException),
+        get_client(sync_client=True) as client,
+    ):
+        client.update_flow_run(UUID(run), name=name)
 
 
 class Progress:

@@ -1,17 +1,17 @@
 """Release: bake, scan and sign a service once; then roll that one digest out, environment by environment, in order."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import flow
 from pydantic import BaseModel, Field
 
 from flows.evidence import publish_report
-from flows.heal import heal_environment
 from flows.planning import environments_until
+from flows.progress import name_run
 from flows.rollout import rollout
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
+from flows.unchanged import Released, is_unchanged, nothing_to_do
 from tasks import platforms
 from tasks.adapters.git import source_of
 from tasks.adapters.service_file import read_service
@@ -41,15 +41,6 @@ class ReleaseRequest(BaseModel, frozen=True):
     )
 
 
-@dataclass(frozen=True)
-class Released:
-    """How a release ended: its id, its digest, and a sentence."""
-
-    release: str
-    digest: str
-    outcome: str
-
-
 @flow(flow_run_name="release {request.folder.name}")
 def release(request: ReleaseRequest) -> Released:
     """Bake, scan and sign the service once, then roll that digest out to its environments in order.
@@ -61,8 +52,8 @@ def release(request: ReleaseRequest) -> Released:
     places = environments_until(spec, request.to)
     with tenure(platforms.journal(), spec.service, "", "release") as held:
         baked = bake(held, spec, folder)
-        if unchanged(held, spec, baked, places):
-            return nothing_to_do(held, baked, places)
+        if is_unchanged(held, spec, baked.artifact, places):
+            return nothing_to_do(held, baked.artifact, places)
         name = start(held, spec, folder, baked)
         try:
             vouch(held, name, spec, baked)
@@ -84,39 +75,11 @@ def bake(held: Tenure, spec: ServiceSpec, folder: Path) -> Baked:
     return baked
 
 
-def unchanged(held: Tenure, spec: ServiceSpec, baked: Baked, places: list[str]) -> bool:
-    """Is this very artifact, at these replicas, stable in every environment asked for?"""
-    states = held.state().environments
-    for place in places:
-        state, wanted = states.get((spec.service, place)), spec.environment_spec(place)
-        stable = state.stable if state and not state.rollout else None
-        if (
-            not stable
-            or not wanted
-            or stable.artifact.digest != baked.artifact.digest
-            or stable.replicas != wanted.replicas
-        ):
-            return False
-    return True
-
-
-def nothing_to_do(held: Tenure, baked: Baked, places: list[str]) -> Released:
-    """Invariant 10: what has not changed rolls nothing. What has drifted meanwhile is healed."""
-    for place in places:
-        with tenure(held.journal, held.lease.service, place, "release without changes") as here:
-            done = heal_environment(here)
-        tell(
-            f"{baked.artifact.short} is stable already; {done}",
-            Tone.GOOD,
-            where=f"{held.lease.service} {place}",
-        )
-    return Released("", baked.artifact.digest, "nothing changed, nothing rolled")
-
-
 def start(held: Tenure, spec: ServiceSpec, folder: Path, baked: Baked) -> str:
     """Give the release its name, or take up the one that a dead process left unfinished."""
     found = continue_or_start(held.state(), spec.service, baked.artifact)
     source = source_of(folder)
+    name_run(f"release {spec.service} {found.release}")
     held.record(found.release, ReleaseStarted(source, spec, baked.artifact, baked.reused))
     tell(
         f"{'continues' if found.resumed else 'starts'} as {found.release} from {source}",

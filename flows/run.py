@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.story import Tone, tell
+from flows.unchanged import Released, released_already
 from tasks import platforms
 from tasks.adapters.prefect_server import LocalPrefectServer, client_environment
 
 if TYPE_CHECKING:
-    from flows.release import Released
     from tasks.journal.rules import Deployed
 
 
@@ -33,10 +33,9 @@ def prefect_is_there() -> Iterator[None]:
 
 
 def run_release(folder: Path, to: str = "") -> "Released":
-    """Check the input first: a wrong service.yaml must not have to wait for a server."""
-    from tasks.adapters.service_file import read_service
-
-    read_service(folder)
+    """Check the input first: neither a wrong service.yaml nor an unchanged service has to wait for a server."""
+    if done := released_already(folder, to):
+        return done
     with prefect_is_there():
         from flows.release import ReleaseRequest, release
 

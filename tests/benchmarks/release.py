@@ -34,6 +34,15 @@ def empty() -> int: return nothing()
 with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}): empty()
 """
 
+RELEASE_FLOW = """
+import sys
+from pathlib import Path
+from flows.run import prefect_is_there
+with prefect_is_there():
+    from flows.release import ReleaseRequest, release
+    release(ReleaseRequest(folder=Path(sys.argv[1])))
+"""
+
 
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bkw-") as folder:
@@ -60,6 +69,10 @@ def measure(home: Path, environment: dict[str, str]) -> None:
         lambda: subprocess.run(python, env=environment, check=True, capture_output=True)
     )
     unchanged = seconds(lambda: command(environment, "release", service))
+    flow = [sys.executable, "-c", RELEASE_FLOW, str(service)]
+    by_worker = seconds(
+        lambda: subprocess.run(flow, env=environment, check=True, capture_output=True)
+    )
     status = seconds(lambda: command(environment, "status"))
     changed, shares = [], []
     for number in range(2, 2 + RUNS):
@@ -73,6 +86,7 @@ def measure(home: Path, environment: dict[str, str]) -> None:
     for name, figures in (
         ("empty one-task flow", empty),
         ("release, nothing changed", unchanged),
+        ("the flow alone, nothing changed, as a worker runs it", by_worker),
         ("release, changed, without observation", changed),
         ("the same steps by bare commands", [sum(one.values()) for one in bare]),
         ("`bakewell status`", status),
@@ -82,6 +96,7 @@ def measure(home: Path, environment: dict[str, str]) -> None:
         )
     print(
         f"\nno change / empty flow: {statistics.median(unchanged) / statistics.median(empty):.2f} x"
+        f" (the flow alone: {statistics.median(by_worker) / statistics.median(empty):.2f} x)"
     )
     overhead = statistics.median(changed) - statistics.median(sum(one.values()) for one in bare)
     print(f"changed minus bare steps: {overhead:.2f} s")

@@ -7,7 +7,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from flows.release import Released, ReleaseRequest, release
+from flows.release import ReleaseRequest, release
+from flows.unchanged import Released
 from tasks import platforms
 from tasks.adapters.memory import World, world_named
 from tasks.adapters.memory_traffic import Behaviour

@@ -1,0 +1,63 @@
+"""Unchanged: what has not changed rolls nothing (invariant 10). Knows nothing of Prefect, so that it is told at once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.heal import heal_environment
+from flows.planning import environments_until
+from flows.story import Tone, tell
+from flows.tenure import Tenure, tenure
+from tasks import platforms
+from tasks.adapters.service_file import read_service
+from tasks.bake.bakery import known_artifact
+from tasks.model import Artifact
+from tasks.service import ServiceSpec
+
+
+@dataclass(frozen=True)
+class Released:
+    """How a release ended: its id, its digest, and a sentence."""
+
+    release: str
+    digest: str
+    outcome: str
+
+
+def released_already(path: Path, to: str) -> Released | None:
+    """The answer of a release that has nothing to do, or None: then it has to be run."""
+    spec, folder = read_service(path)
+    places = environments_until(spec, to)
+    artifact = known_artifact(spec, folder, platforms.store_for(spec))
+    if artifact is None:
+        return None
+    with tenure(platforms.journal(), spec.service, "", "release") as held:
+        if is_unchanged(held, spec, artifact, places):
+            return nothing_to_do(held, artifact, places)
+    return None
+
+
+def is_unchanged(held: Tenure, spec: ServiceSpec, artifact: Artifact, places: list[str]) -> bool:
+    """Is this very artifact, under this very service.yaml, stable in every environment asked for?"""
+    state = held.state()
+    released = [one for (service, _), one in state.releases.items() if service == spec.service]
+    if not released or max(released, key=lambda one: one.started_at).spec != spec:
+        return False
+    for place in places:
+        there = state.environments.get((spec.service, place))
+        stable = there.stable if there and not there.rollout else None
+        wanted = spec.environment_spec(place)
+        if stable is None or wanted is None or stable.artifact.digest != artifact.digest:
+            return False
+        if stable.replicas != wanted.replicas:
+            return False
+    return True
+
+
+def nothing_to_do(held: Tenure, artifact: Artifact, places: list[str]) -> Released:
+    """What has drifted meanwhile is healed."""
+    for place in places:
+        with tenure(held.journal, held.lease.service, place, "release without changes") as here:
+            done = heal_environment(here)
+        where = f"{held.lease.service} {place}"
+        tell(f"{artifact.short} is stable already; {done}", Tone.GOOD, where=where)
+    return Released("", artifact.digest, "nothing changed, nothing rolled")
