@@ -264,7 +264,8 @@ def test_a_restart_shows_as_refused_connections_and_then_as_answers() -> None:
             until(lambda: second.asked >= 50)
             summary = load.stop()
     assert summary.failed[Failure.REFUSED] >= 20
-    assert seen(summary)["2", 200] == second.asked
+    lost = second.asked - seen(summary)["2", 200]
+    assert 0 <= lost <= summary.failed.get(Failure.BROKEN, 0), "each is told as answered or broken"
     assert summary.failed.get(Failure.GARBLED, 0) == 0
     assert summary.failed.get(Failure.TIMEOUT, 0) == 0
 

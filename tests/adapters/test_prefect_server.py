@@ -265,8 +265,22 @@ def test_every_setting_has_a_name_that_prefect_knows(
                 found |= {str(alias).upper() for alias in aliases}
         return found
 
-    set_here = (SERVER_SETTINGS.keys() | CLIENT_SETTINGS.keys()) - {"DO_NOT_TRACK"}
+    of_logging = {name for name in CLIENT_SETTINGS if name.startswith("PREFECT_LOGGING_HANDLERS_")}
+    ours = {"DO_NOT_TRACK", *of_logging}
+    set_here = (SERVER_SETTINGS.keys() | CLIENT_SETTINGS.keys()) - ours
     assert {f"PREFECT_{name.removeprefix('PREFECT_')}" for name in set_here} <= names(Settings)
+
+
+def test_prefects_own_lines_stay_off_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This setting overrides a value in Prefect's logging.yml: no model knows its name."""
+    from prefect.logging.configuration import DEFAULT_LOGGING_SETTINGS_PATH, load_logging_config
+
+    from tasks.adapters.prefect_server import CLIENT_SETTINGS
+
+    name = "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"
+    monkeypatch.setenv(name, CLIENT_SETTINGS[name])
+    found = load_logging_config(DEFAULT_LOGGING_SETTINGS_PATH)
+    assert found["handlers"]["console"]["level"] == "CRITICAL"
 
 
 def test_a_run_that_nobody_runs_is_shown_as_crashed_and_an_ended_one_kept(
