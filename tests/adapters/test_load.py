@@ -140,7 +140,9 @@ def test_the_rate_is_kept_and_every_second_is_told(shop: Shop) -> None:
         until(lambda: load.so_far().ended is not Ended.NOT_YET)
         summary = load.stop()
     assert summary.ended is Ended.TIME_OVER
-    assert 150 <= summary.requests <= 300, "a busy machine asks later, never more"
+    assert 150 <= summary.requests <= 304, (
+        "a busy machine asks later; each user may end one request after time"
+    )
     assert len(summary.series) in (3, 4)
     assert sum(version.requests for s in summary.series for version in s.versions) == shop.asked
 
