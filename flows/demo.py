@@ -32,7 +32,12 @@ FASTER = {
     "interval_seconds": 1.0,
     "minimum_requests": 100,
     "minimum_seconds": 6.0,
-    "deadline_seconds": 60.0,
+    "deadline_seconds": 120.0,
+    "batch_seconds": 1.0,
+    "warm_up_seconds": 1.0,
+    "margin": 0.04,
+    "burst": 1.0,
+    "watch_seconds": 5.0,
 }
 
 

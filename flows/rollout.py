@@ -11,6 +11,7 @@ from prefect.runtime import flow_run as this_run
 from flows.errand import Errand, prepare
 from flows.gates import pass_gate
 from flows.heal import heal_environment, settle, withdraw
+from flows.observation import Observation
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
@@ -54,8 +55,9 @@ def rollout(service: str, release: str, environment: str) -> Judgement:
             return scale(held, errand)
         try:
             begin(held, errand)
+            seen = Observation(held, errand)
             for index, step in enumerate(errand.steps):
-                take(held, errand, index, step)
+                take(held, errand, index, step, seen)
             return promote(held, errand)
         except BaseException as error:
             withdraw(held, release, *why(error))
@@ -69,7 +71,7 @@ def begin(held: Tenure, errand: Errand) -> None:
     held.record(errand.release.id, started)
 
 
-def take(held: Tenure, errand: Errand, index: int, step: Step) -> None:
+def take(held: Tenure, errand: Errand, index: int, step: Step, seen: Observation) -> None:
     """Journal what is intended, bring it about, pass its gate. StoppedError if the gate says no."""
     release, where = errand.release.id, f"{errand.environment.service} {errand.environment.name}"
     held.record(release, StepStarted(index, step))
@@ -84,7 +86,7 @@ def take(held: Tenure, errand: Errand, index: int, step: Step) -> None:
         judgement = Judgement(Verdict.ROLL_BACK, str(error))
         held.record(release, VerdictGiven(judgement))
         raise StoppedError(errand.where, judgement) from error
-    judgement = pass_gate(held, errand, step, converged)
+    judgement = pass_gate(held, errand, step, seen, converged)
     if judgement.verdict is not Verdict.PROMOTE:
         raise StoppedError(errand.where, judgement)
 

@@ -278,13 +278,17 @@ class LatencyHistogram:
 
 @dataclass(frozen=True)
 class InstanceTraffic:
-    """Requests one instance answered. `failures` are 5xx answers and broken connections. Cumulative in a Reading."""
+    """Requests one instance answered. `failures` are 5xx answers and broken connections. Cumulative in a Reading.
+
+    `gauges`: what was measured at that moment, by name, higher being worse (memory in bytes); never cumulative.
+    """
 
     group: str
     instance: str
     requests: int
     failures: int
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
+    gauges: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

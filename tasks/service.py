@@ -182,7 +182,7 @@ class Canary(_Part):
     )
     replicas: int = Field(1, ge=1, le=1000, description="canary instances until promotion")
     baseline: int = Field(
-        1,
+        3,
         ge=0,
         le=100,
         description="fresh instances of the stable artifact beside the canary, as its peers",
@@ -227,6 +227,31 @@ class Observe(_Part):
     )
     patience_seconds: float = Field(
         120, gt=0, description="unreadable metrics for this long withdraw it, too"
+    )
+    batch_seconds: float = Field(
+        10,
+        gt=0,
+        le=600,
+        description="what is compared at once; bursts up to this long are forgiven",
+    )
+    warm_up_seconds: float = Field(
+        10, ge=0, le=3600, description="fresh instances are not compared before"
+    )
+    margin: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="share of requests by which it may be worse and still be promoted;"
+        " default: half of the error budget, at least 0.0025",
+    )
+    burst: float | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="errors that come at a time; default: as `bakewell judge placebo` measured, else 10",
+    )
+    watch_seconds: float = Field(
+        60, ge=0, le=86400, description="after promotion: a regression goes back by itself"
     )
 
     def _contradictions(self) -> Iterator[Contradiction]:

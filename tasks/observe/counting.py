@@ -45,6 +45,7 @@ def _since(before: InstanceTraffic | None, after: InstanceTraffic) -> InstanceTr
         after.requests - before.requests,
         after.failures - before.failures,
         latency,
+        after.gauges,
     )
 
 

@@ -65,10 +65,11 @@ class SloJudge:
     ) -> Judgement:
         scene = scene_of(samples, canary, peers, started_at, now)
         measures = measures_of(self.objectives, scene.canary, scene.peers)
-        verdict, reason = self._decide(scene, measures)
-        return Judgement(verdict, reason, self._numbers(scene, measures))
+        verdict, reason = self.decide(scene, measures)
+        return Judgement(verdict, reason, self.numbers(scene, measures))
 
-    def _decide(self, scene: Scene, measures: tuple[Measure, ...]) -> tuple[Verdict, str]:
+    def decide(self, scene: Scene, measures: tuple[Measure, ...]) -> tuple[Verdict, str]:
+        """Verdict and reason."""
         if scene.blind:
             return self._blindness(scene, scene.blind)
         significance = FALSE_ROLL_BACKS / len(measures) / (scene.looks * (scene.looks + 1))
@@ -77,12 +78,12 @@ class SloJudge:
             if not one.shared(significance):
                 return Verdict.ROLL_BACK, _guilty(one)
         if broken:
-            return self._hold(scene, _world_burns(broken[0]))
+            return self.hold(scene, _world_burns(broken[0]))
         if scene.missed_requests >= SILENT_REQUESTS:
             return self._silence(scene)
         if not (missing := self._missing(scene, measures)):
             return Verdict.PROMOTE, self._praise(scene, measures)
-        return self._hold(scene, missing)
+        return self.hold(scene, missing)
 
     def _broken(self, scene: Scene, one: Measure, significance: float) -> bool:
         chance = one.chance
@@ -97,7 +98,7 @@ class SloJudge:
         )
         if scene.blind_seconds >= self.settings.patience_seconds:
             return Verdict.INCONCLUSIVE, f"{said}, and patience ended"
-        return self._hold(scene, f"{said}: weights stay as they are")
+        return self.hold(scene, f"{said}: weights stay as they are")
 
     def _silence(self, scene: Scene) -> tuple[Verdict, str]:
         """Not ROLL_BACK: requests that were sent and got no answer are counted as failures, so silence means that
@@ -111,7 +112,7 @@ class SloJudge:
                 Verdict.INCONCLUSIVE,
                 f"{said}; see its weight and its health in `bakewell status`",
             )
-        return self._hold(scene, said)
+        return self.hold(scene, said)
 
     def _missing(self, scene: Scene, measures: tuple[Measure, ...]) -> str:
         """What still speaks against promotion, with a forecast; empty if nothing does."""
@@ -141,7 +142,8 @@ class SloJudge:
         late = f", later than the deadline in {left:.0f} s" if wait > left > 0 else ""
         return f"about {wait:.0f} s more at this traffic{late}"
 
-    def _hold(self, scene: Scene, reason: str) -> tuple[Verdict, str]:
+    def hold(self, scene: Scene, reason: str) -> tuple[Verdict, str]:
+        """KEEP_OBSERVING for this reason, until the deadline; then INCONCLUSIVE."""
         if scene.elapsed_seconds < self.settings.deadline_seconds:
             return Verdict.KEEP_OBSERVING, reason
         short = max(0, self.settings.minimum_requests - scene.canary.requests)
@@ -154,7 +156,8 @@ class SloJudge:
     def _praise(self, scene: Scene, measures: tuple[Measure, ...]) -> str:
         return f"{'; '.join(map(str, measures))}; seen for {scene.seen_seconds:.0f} s"
 
-    def _numbers(self, scene: Scene, measures: tuple[Measure, ...]) -> dict[str, JsonValue]:
+    def numbers(self, scene: Scene, measures: tuple[Measure, ...]) -> dict[str, JsonValue]:
+        """What is behind it, for the report."""
         latency = scene.canary.latency
         found: dict[str, JsonValue] = {
             "requests": scene.canary.requests,

@@ -23,6 +23,11 @@ EXAMPLE = Path(__file__).parents[2] / "deployments" / "services" / "hello"
 QUICK = {
     "interval_seconds": 0.3,
     "minimum_requests": 20,
+    "batch_seconds": 0.2,
+    "warm_up_seconds": 0.0,
+    "margin": 0.2,
+    "burst": 1.0,
+    "watch_seconds": 0.0,
     "minimum_seconds": 1.0,
     "deadline_seconds": 30.0,
 }

@@ -157,16 +157,19 @@ def test_a_journal_locked_by_another_writer_is_no_answer(
 def test_of_two_releases_at_once_one_goes_on_and_the_other_is_told_who_holds_it(
     bakewell: Bakewell, service: Service
 ) -> None:
-    first, second = (
-        bakewell.start("release", service.folder),
-        bakewell.start("release", service.folder),
-    )
-    answers = [Answer(one.wait(120), *one.communicate()) for one in (first, second)]
-    assert sorted(answer.code for answer in answers) == [0, REFUSED], [
-        answer.err for answer in answers
-    ]
-    loser = next(answer for answer in answers if answer.code == REFUSED)
-    assert "is being changed by release" in said(loser)
+    assert bakewell("release", service.folder).code == 0
+    service.version(2)
+    service.edit(observed_longer)
+    place = bakewell("status", service.name, "--json").json[-1]
+    users = _Users(place["endpoint"])
+    first = bakewell.start("release", service.folder)
+    assert users.until(lambda: _is_observed(bakewell, service)), "the canary was never observed"
+    second = bakewell("release", service.folder)
+    assert second.code == REFUSED, second.err
+    assert f"is being changed by release (process {first.pid} " in said(second)
+    out, err = first.communicate(timeout=120)
+    users.stop()
+    assert first.returncode == 0, out + err
     bakewell("down", service.name)
 
 

@@ -1,0 +1,94 @@
+"""Observation: sample, judge and say so, until the judge has decided. One judge and one evidence for a whole rollout.
+
+The samples are in the journal; a rollout that was interrupted goes on with those of its release, so that nothing that was
+seen is lost, and nothing counts twice.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from flows.calibration import measured_burst
+from flows.errand import Errand
+from flows.progress import Progress
+from flows.story import Tone, tell
+from flows.tenure import Tenure
+from tasks import platforms
+from tasks.journal.rules import Sampled, body_of
+from tasks.model import Environment, FleetStatus, Judgement, Reading, Sample, Step, Unseen, Verdict
+from tasks.observe.actions import take_sample
+from tasks.observe.counting import difference
+from tasks.observe.peers import PeerJudge
+from tasks.ports import Journal
+from tasks.rollout.rules import plan
+from tasks.service import AllAtOnce
+
+Converged = Callable[[], FleetStatus]
+
+
+class Observation:
+    """What one rollout has seen, and its judge."""
+
+    def __init__(self, held: Tenure, errand: Errand) -> None:
+        self._held, self._errand = held, errand
+        spec, place = errand.release.spec, errand.place
+        judged = [one for one in spec.environments if not isinstance(one.strategy, AllAtOnce)]
+        burst = measured_burst(errand.environment)
+        self._judge = PeerJudge(spec.objectives, place.observe, len(judged), burst)
+        self.samples = recorded(held.journal, errand.environment, errand.release.id)
+        if self.samples:
+            words = f"{len(self.samples)} samples of an interrupted try still count"
+            tell(words, where=errand.where)
+
+    def until_decided(self, step: Step, converged: Converged) -> Judgement:
+        """The fleet is kept at the step's spec meanwhile. Any verdict but KEEP_OBSERVING ends it."""
+        errand, settings = self._errand, self._errand.place.observe
+        started_at, fleet = (
+            datetime.now(UTC),
+            platforms.connect(errand.environment.platform).fleet,
+        )
+        progress = Progress(f"{errand.where} {step.name}")
+        last = take_sample(errand.environment)
+        while True:
+            time.sleep(settings.interval_seconds)
+            if plan(step.spec, fleet.read(errand.environment), errand.admitted):
+                converged()
+            reading = take_sample(errand.environment)
+            self._add(batch(last, reading))
+            last = reading if isinstance(reading, Reading) else last
+            judgement = self._look(step, started_at)
+            progress.show(judgement, settings)
+            if judgement.verdict is not Verdict.KEEP_OBSERVING:
+                return judgement
+            tell(judgement.reason, Tone.WAIT, where=errand.where)
+
+    def _add(self, sample: Sample | Unseen) -> None:
+        """The journal first: what it refuses was not seen."""
+        self._held.record(self._errand.release.id, Sampled(sample))
+        self.samples.append(sample)
+
+    def _look(self, step: Step, started_at: datetime) -> Judgement:
+        release = self._errand.release.id
+        peers = tuple(
+            group.name for group in step.spec.groups if group.name != release and group.weight
+        )
+        return self._judge.judge(self.samples, release, peers, started_at, datetime.now(UTC))
+
+
+def recorded(journal: Journal, here: Environment, release: str) -> list[Sample | Unseen]:
+    """The samples of this release in this environment, as the journal has them."""
+    bodies = (
+        body_of(event)
+        for event in journal.events(here.service)
+        if (event.environment, event.release, event.kind) == (here.name, release, "sampled")
+    )
+    return [body.sample for body in bodies if isinstance(body, Sampled)]
+
+
+def batch(before: Reading | Unseen, after: Reading | Unseen) -> Sample | Unseen:
+    """What happened between two readings. A sample needs two that could be read."""
+    if isinstance(after, Unseen):
+        return after
+    if isinstance(before, Unseen):
+        return Unseen(after.at, "the first reading; a sample needs two")
+    return difference(before, after)
