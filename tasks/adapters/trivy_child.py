@@ -1,4 +1,4 @@
-"""Runs pytrivy in a process that can be killed as a whole: `python -m tasks.adapters.trivy_child scan|sbom TARGET CONFIG`.
+"""Runs pytrivy in a process that can be killed as a whole: `python -m tasks.adapters.trivy_child scan|sbom|download …`.
 
 pytrivy waits for Trivy without a limit, and Trivy ignores SIGTERM inside a TLS handshake. So: a session of its own,
 killed by SIGKILL at a deadline, and killed with whoever started it. The answer is one line of JSON on standard output.
@@ -8,6 +8,7 @@ import ctypes
 import json
 import os
 import signal
+import subprocess
 import sys
 from types import FrameType
 from typing import Any, Final
@@ -19,7 +20,8 @@ PR_SET_PDEATHSIG: Final = (
 
 def main(what: str, target: str, config: str, parent: int) -> None:
     _die_with(parent)
-    print(json.dumps(_asked(what, target, config)), flush=True)
+    asked = _downloaded(config) if what == "download" else _asked(what, target, config)
+    print(json.dumps(asked), flush=True)
 
 
 def _asked(what: str, target: str, config: str) -> dict[str, Any]:
@@ -36,6 +38,15 @@ def _asked(what: str, target: str, config: str) -> dict[str, Any]:
     if not isinstance(found, dict) or "error" in found:
         return {"problem": f"its answer is no report: {str(found)[:500]}"}
     return {"found": found}
+
+
+def _downloaded(config: str) -> dict[str, Any]:
+    """The vulnerability database, to where the configuration says; pytrivy knows no command for it."""
+    command = ["trivy", "image", "--download-db-only", "--quiet", "--config", config]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode:
+        return {"problem": done.stderr or f"trivy ended with code {done.returncode}"}
+    return {"found": {}}
 
 
 def _die_with(parent: int) -> None:

@@ -3,23 +3,27 @@
 import json
 import os
 import shutil
-import signal
-import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 from typing import Final
 
 import httpx
 
+from tasks.adapters import trivy_process
 from tasks.adapters.file_lock import locked
-from tasks.errors import RefusedError
+from tasks.adapters.registry_session import is_loopback
+from tasks.errors import BakewellError
 
-YOUNG_HOURS: Final = 12.0  # a new one is published every 6 h
+SCHEMA: Final = 2
+YOUNG_HOURS: Final = 6.0  # a new one is published every 6 h
+SKEW_HOURS: Final = 1.0  # clocks differ; what is newer than this is not believed
 DOWNLOAD_SECONDS: Final = 300.0
 REACH_SECONDS: Final = 4.0
-TRY_AGAIN_SECONDS: Final = 600.0
+AFTER_FAILURE_SECONDS: Final = 600.0
+AFTER_SUCCESS_SECONDS: Final = 3600.0
 MIRRORS: Final = ("mirror.gcr.io/aquasec/trivy-db:2", "ghcr.io/aquasecurity/trivy-db:2")
 
 
@@ -31,88 +35,134 @@ class Database:
     updated_at: datetime
 
     def hours_old(self, now: datetime) -> float:
+        """Negative: it says it comes from the future."""
         return (now - self.updated_at).total_seconds() / 3600
+
+    def is_of_the_last(self, hours: float, now: datetime) -> bool:
+        return -SKEW_HOURS <= self.hours_old(now) <= hours
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """The last download: from where, when, and what went wrong (empty: nothing)."""
+
+    mirrors: tuple[str, ...]
+    at_epoch_seconds: float
+    problem: str
+
+    def is_recent(self) -> bool:
+        pause = AFTER_FAILURE_SECONDS if self.problem else AFTER_SUCCESS_SECONDS
+        return 0 <= time.time() - self.at_epoch_seconds < pause
 
 
 def found(cache: Path) -> Database | None:
-    """The database in the cache, or None if there is none that can be read."""
+    """The database in the cache, or None if there is none that our Trivy can read."""
     folder = (cache / "db").resolve()
     try:
-        text = json.loads((folder / "metadata.json").read_text())["UpdatedAt"]
+        metadata = json.loads((folder / "metadata.json").read_text())
         there = (folder / "trivy.db").stat().st_size > 0
-        updated_at = datetime.fromisoformat(f"{text[:19]}+00:00")
+        updated_at = datetime.fromisoformat(f"{metadata['UpdatedAt'][:19]}+00:00")
+        readable = metadata["Version"] == SCHEMA
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Database(folder, updated_at) if there else None
+    return Database(folder, updated_at) if there and readable else None
 
 
-def freshened(cache: Path, trivy: str, environment: dict[str, str]) -> str:
+def freshened(cache: Path) -> str:
     """See that a young database is there: downloads one if need be. Why that failed, or an empty string.
 
-    After a failure nobody tries again for some minutes: offline, each command would have to wait for it.
+    Nobody tries again at once, neither after a failure (offline, each command would wait for it) nor when the mirror
+    has nothing newer (each scan would download it). Other mirrors are tried at once.
     """
     try:
         with locked(cache / ".update-lock"):
-            now = datetime.now(UTC)
-            if (there := found(cache)) and there.hours_old(now) < YOUNG_HOURS:
+            there, last = found(cache), _last_attempt(cache)
+            if there and there.is_of_the_last(YOUNG_HOURS, datetime.now(UTC)):
                 return ""
-            if told := _failed_lately(cache):
-                return told
-            problem = _download(cache, trivy, environment)
-            _note(cache, problem)
+            if last and last.is_recent() and last.mirrors == _mirrors() and (there or last.problem):
+                return last.problem
+            problem = _renewed(cache, there)
+            _note(cache, _Attempt(_mirrors(), time.time(), problem))
             return problem
-    except (OSError, RefusedError) as error:
+    except (OSError, BakewellError) as error:
         return f"the vulnerability database in {cache} cannot be written: {error}"
 
 
-def _download(cache: Path, trivy: str, environment: dict[str, str]) -> str:
+def _renewed(cache: Path, there: Database | None) -> str:
+    """From the first mirror that has one. Trivy's own list of mirrors gives up at the first that lacks it."""
+    for left in cache.glob("bakewell-trivy-*"):  # by somebody who was killed; we hold the lock
+        shutil.rmtree(left, ignore_errors=True)
+    silent = _silent(_mirrors())
+    problems = []
+    for mirror in _mirrors():
+        problem = silent.get(mirror) or _downloaded(cache, there, mirror)
+        if not problem:
+            return ""
+        problems.append(f"{mirror.partition('/')[0]}: {problem}")
+    told = "no mirror of it can be reached" if len(silent) == len(problems) else "no mirror has it"
+    return f"{told} ({'; '.join(problems)})"
+
+
+def _downloaded(cache: Path, there: Database | None, mirror: str) -> str:
     """Into a folder beside, then swapped: who scans meanwhile keeps what it has opened."""
-    mirrors, problem = _reachable()
-    if not mirrors:
-        return problem
-    incoming = cache / "incoming"
-    shutil.rmtree(incoming, ignore_errors=True)
-    command = [trivy, "image", "--download-db-only", "--no-progress", "--cache-dir", str(incoming)]
-    for mirror in mirrors:
-        command += ["--db-repository", mirror]
-    with subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    with trivy_process.work_folder(cache) as work:
+        incoming = work / "incoming"
+        config = {
+            "timeout": f"{DOWNLOAD_SECONDS:.0f}s",
+            "insecure": is_loopback(mirror.partition("/")[0]),
+            "cache": {"dir": str(incoming)},
+            "db": {"repository": [mirror], "no-progress": True},
+        }
         try:
-            _, said = process.communicate(timeout=DOWNLOAD_SECONDS)
-        except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
-            return f"its download from {mirrors[0]} did not end in {DOWNLOAD_SECONDS:.0f} s"
-    if process.returncode or found(incoming) is None:
-        return f"its download from {mirrors[0]} failed: {said.strip()[-300:]}"
+            trivy_process.ask("download", mirror, config, work, DOWNLOAD_SECONDS)
+        except BakewellError as error:
+            return str(error)
+        return _swapped(cache, there, incoming)
+
+
+def _swapped(cache: Path, there: Database | None, incoming: Path) -> str:
+    now, new = datetime.now(UTC), found(incoming)
+    if new is None:
+        return f"what it has is no database of schema {SCHEMA}"
+    if new.hours_old(now) < -SKEW_HOURS:
+        return f"its database is of {new.updated_at:%Y-%m-%d %H:%M} UTC, which is to come; is this machine's clock right?"
+    known = there if there and there.hours_old(now) >= -SKEW_HOURS else None
+    if known and new.updated_at <= known.updated_at:
+        return ""  # a lagging mirror: ours is as new as can be had
     shutil.rmtree(cache / "db.old", ignore_errors=True)
     if (cache / "db").exists():
         (cache / "db").rename(cache / "db.old")
     (incoming / "db").rename(cache / "db")
+    shutil.rmtree(cache / "db.old", ignore_errors=True)
     return ""
 
 
-def _reachable() -> tuple[list[str], str]:
-    """Mirrors that answer at all, and what was wrong with the others. Trivy itself would wait for minutes."""
-    answering, problems = [], []
-    for mirror in _mirrors():
-        host = mirror.partition("/")[0]
-        scheme = "http" if host.startswith(("127.", "localhost")) else "https"
-        try:
-            httpx.get(f"{scheme}://{host}/v2/", timeout=REACH_SECONDS)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            problems.append(f"{host}: {error}")
-        else:
-            answering.append(mirror)
-    return answering, f"no mirror of it can be reached ({'; '.join(problems)})"
+def _silent(mirrors: tuple[str, ...]) -> dict[str, str]:
+    """Mirrors that do not answer at all, and why. Trivy would wait for minutes; a name server may hang, too."""
+    told: dict[str, str] = {}
+    asking = [
+        (one, Thread(target=_knock, args=(one, told), daemon=True))
+        for one in dict.fromkeys(mirrors)
+    ]
+    for _, thread in asking:
+        thread.start()
+    end = time.monotonic() + REACH_SECONDS
+    for _, thread in asking:
+        thread.join(max(0.0, end - time.monotonic()))
+    answers = {one: told.get(one, f"no answer in {REACH_SECONDS:g} s") for one, _ in asking}
+    return {one: problem for one, problem in answers.items() if problem}
+
+
+def _knock(mirror: str, told: dict[str, str]) -> None:
+    host = mirror.partition("/")[0]
+    try:
+        plain = is_loopback(host)
+        url = f"{'http' if plain else 'https'}://{host}/v2/"
+        httpx.get(url, timeout=REACH_SECONDS, trust_env=not plain)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        told[mirror] = str(error) or type(error).__name__
+    else:
+        told[mirror] = ""
 
 
 def _mirrors() -> tuple[str, ...]:
@@ -121,17 +171,15 @@ def _mirrors() -> tuple[str, ...]:
     return tuple(one.strip() for one in own.split(",") if one.strip()) or MIRRORS
 
 
-def _failed_lately(cache: Path) -> str:
-    path = cache / "update-failed"
+def _last_attempt(cache: Path) -> _Attempt | None:
     try:
-        return path.read_text() if time.time() - path.stat().st_mtime < TRY_AGAIN_SECONDS else ""
-    except OSError:
-        return ""
+        said = json.loads((cache / "last-update.json").read_text())
+        return _Attempt(
+            tuple(said["mirrors"]), float(said["at_epoch_seconds"]), str(said["problem"])
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
-def _note(cache: Path, problem: str) -> None:
-    path = cache / "update-failed"
-    if problem:
-        path.write_text(problem)
-    else:
-        path.unlink(missing_ok=True)
+def _note(cache: Path, attempt: _Attempt) -> None:
+    (cache / "last-update.json").write_text(json.dumps(asdict(attempt)))

@@ -18,6 +18,7 @@ from tasks.service import ScanPolicy, WithoutDatabase
 
 WORST_FIRST: Final = tuple(reversed(Severity))
 SHOWN: Final = 3
+SKEW_HOURS: Final = 1.0  # by how much the clock of the database's maker may be ahead of ours
 
 
 def judge_scan(
@@ -29,15 +30,11 @@ def judge_scan(
     """
     if isinstance(report, ScanNotDone):
         return _without_database(report, policy)
-    if not is_fresh(report, policy, now):
-        age = (now - report.database_updated_at).total_seconds() / 3600
-        return _refuse(
-            f"the vulnerability database is {age:.0f} h old, {policy.max_database_age_hours:g} h are allowed"
-            " (scan.max_database_age_hours); let this machine reach a mirror of it, and try again"
-        )
     counted = _counted(report.findings)
     if reason := _bad(report.findings, policy):
         return _refuse(f"{reason}; found in all: {counted}")
+    if not is_fresh(report, policy, now):
+        return _with_an_old_database(report, policy, now)
     if not report.packages:
         return Decision(
             Admission.ADMIT,
@@ -50,23 +47,58 @@ def judge_scan(
 
 
 def is_fresh(report: ScanReport, policy: ScanPolicy, now: datetime) -> bool:
-    """Was its database young enough for the policy, as of now? An old report has an old database."""
-    hours = (now - report.database_updated_at).total_seconds() / 3600
-    return hours <= policy.max_database_age_hours
+    """Was its database young enough for the policy, as of now? An old report has an old database.
+
+    One from the future is not: by its own words it would never grow old.
+    """
+    return -SKEW_HOURS <= _age_hours(report, now) <= policy.max_database_age_hours
+
+
+def without_bill(
+    report: ScanReport | ScanNotDone, policy: ScanPolicy, reason: str, now: datetime
+) -> ScanReport | ScanNotDone:
+    """What a scan is worth when what is inside could not be listed: not done, but what it found wrong stays found."""
+    if isinstance(report, ScanNotDone) or _bad(report.findings, policy):
+        return report
+    secrets = tuple(one for one in report.findings if one.kind is FindingKind.SECRET)
+    return ScanNotDone(report.digest, reason, now, report.packages, secrets)
+
+
+def _age_hours(report: ScanReport, now: datetime) -> float:
+    return (now - report.database_updated_at).total_seconds() / 3600
+
+
+def _with_an_old_database(
+    report: ScanReport, policy: ScanPolicy, now: datetime
+) -> Decision[Admission]:
+    """It counts as none. What it knew to be wrong was refused before."""
+    age = _age_hours(report, now)
+    told = f"is {age:.0f} h old" if age > 0 else f"says it is made in {-age:.0f} h from now"
+    reason = f"the vulnerability database {told}, {policy.max_database_age_hours:g} h are allowed"
+    if policy.without_database is WithoutDatabase.RUN:
+        return _unscanned(reason)
+    return _refuse(
+        f"{reason} (scan.max_database_age_hours); let this machine reach a mirror of it, set its clock right,"
+        " and try again"
+    )
 
 
 def _without_database(report: ScanNotDone, policy: ScanPolicy) -> Decision[Admission]:
     if policy.fail_on_secrets and report.secrets:
         return _refuse(_secrets(report.secrets))
     if policy.without_database is WithoutDatabase.RUN:
-        return Decision(
-            Admission.ADMIT,
-            f"NOT SCANNED ({report.reason}); it runs WITHOUT ANYBODY KNOWING ITS VULNERABILITIES, because its"
-            f" service.yaml says {WithoutDatabase.RUN.value}",
-        )
+        return _unscanned(report.reason)
     return _refuse(
         f"the scan was not done: {report.reason}; not scanned is not clean. Remove the cause and try again"
         f" (scan.without_database: {WithoutDatabase.RUN.value} would run it all the same)"
+    )
+
+
+def _unscanned(why: str) -> Decision[Admission]:
+    return Decision(
+        Admission.ADMIT,
+        f"NOT SCANNED ({why}); it runs WITHOUT ANYBODY KNOWING ITS VULNERABILITIES, because its"
+        f" service.yaml says {WithoutDatabase.RUN.value}",
     )
 
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from tasks import platforms
 from tasks.errors import BakewellError
 from tasks.model import Admission, Artifact, Decision, ScanNotDone, ScanReport
-from tasks.scan.rules import judge_scan
+from tasks.ports import Scanner
+from tasks.scan.rules import judge_scan, without_bill
 from tasks.service import ScanPolicy
 
 SCAN_SECONDS = 600.0
@@ -23,15 +24,17 @@ class Scanned:
 
 
 def scan(artifact: Artifact, policy: ScanPolicy) -> Scanned:
-    """Report and list are two runs of the scanner, side by side. Without the list the scan is not done."""
-    scanner = platforms.scanner()
+    """Report and list are two runs of the scanner, side by side. Without the list no scan counts as clean."""
+    return scan_with(platforms.scanner(), artifact, policy)
+
+
+def scan_with(scanner: Scanner, artifact: Artifact, policy: ScanPolicy) -> Scanned:
+    """The same with a scanner of one's own."""
     with ThreadPoolExecutor(1) as pool:
         bill = pool.submit(scanner.bill_of_materials, artifact, SCAN_SECONDS)
         found, inside = scanner.scan(artifact, SCAN_SECONDS), b""
         try:
             inside = bill.result()
         except BakewellError as error:
-            if isinstance(found, ScanReport):
-                now = datetime.now(UTC)
-                found = ScanNotDone(artifact.digest, str(error), now, found.packages)
+            found = without_bill(found, policy, str(error), datetime.now(UTC))
     return Scanned(found, judge_scan(found, policy, datetime.now(UTC)), inside)

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -16,14 +18,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.adapters import trivy
+from tasks.adapters import trivy_process
 from tasks.adapters.layout import LayoutStore
 from tasks.adapters.registry import RegistryStore
 from tasks.adapters.trivy import TrivyScanner, prepare_database
 from tasks.bake.bakery import bake
 from tasks.errors import BakewellError
-from tasks.model import Artifact, FindingKind, ScanNotDone, ScanReport, Severity
+from tasks.model import Admission, Artifact, FindingKind, ScanNotDone, ScanReport, Severity
 from tasks.ports import ArtifactStore
+from tasks.scan.scanning import scan_with
+from tasks.service import ScanPolicy, WithoutDatabase
 from tests.support.baking import service
 from tests.support.engines import free_port, missing
 from tests.support.registry import running_registry
@@ -35,7 +39,7 @@ pytestmark = pytest.mark.engine
 @pytest.fixture(autouse=True)
 def _there() -> None:
     try:
-        trivy.binary()
+        trivy_process.binary()
     except BakewellError as error:
         missing(str(error))
 
@@ -125,6 +129,34 @@ def test_the_bill_of_materials_lists_every_package(
     assert {"leaky", "hopeless", "fine"} <= names
 
 
+def test_the_bill_of_materials_names_the_artifact_and_is_the_same_wherever_it_lies(
+    tmp_path: Path, cache: Path, store: LayoutStore
+) -> None:
+    artifact = baked(tmp_path, store)
+    first, again = (scanner(cache, store).bill_of_materials(artifact, 60) for _ in range(2))
+    with running_registry(tmp_path / "registry") as registry:
+        remote = RegistryStore(f"{registry.host}/hello")
+        copy = baked(tmp_path / "again", remote)
+        elsewhere = scanner(cache, remote).bill_of_materials(copy, 60)
+    assert copy.digest == artifact.digest
+    assert first == again == elsewhere
+    subject = json.loads(first)["metadata"]["component"]
+    assert (subject["name"], subject["version"]) == ("hello", artifact.digest)
+    assert str(tmp_path).encode() not in first
+    assert tempfile.gettempdir().encode() not in first
+
+
+def test_what_depends_on_what_is_still_right_in_a_settled_bill(
+    tmp_path: Path, cache: Path, store: LayoutStore
+) -> None:
+    bill = json.loads(scanner(cache, store).bill_of_materials(baked(tmp_path, store), 60))
+    subject = bill["metadata"]["component"]["bom-ref"]
+    inside = {one["bom-ref"] for one in bill["components"]}
+    edges = {one["ref"]: set(one["dependsOn"]) for one in bill["dependencies"]}
+    assert edges.keys() == {subject, *inside}
+    assert edges[subject] == inside
+
+
 def test_without_a_database_the_scan_is_not_done_but_secrets_and_packages_are_told(
     tmp_path: Path, store: LayoutStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,7 +225,7 @@ def pretender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     folder = tmp_path / "bin"
     folder.mkdir()
     path = folder / "trivy"
-    monkeypatch.setattr(trivy, "_path", lambda: f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(trivy_process, "_path", lambda: f"{folder}{os.pathsep}{os.environ['PATH']}")
     yield path
     pids = tmp_path / "pids"
     for line in pids.read_text().split() if pids.exists() else ():
@@ -257,6 +289,40 @@ def test_a_killed_scanner_is_a_scan_not_done(
     assert isinstance(found, ScanNotDone)
 
 
+def test_a_killed_child_leaves_no_scanner_behind(
+    tmp_path: Path, cache: Path, store: LayoutStore, pretender: Path
+) -> None:
+    artifact, pids = baked(tmp_path, store), tmp_path / "pids"
+    pretend(pretender, f"echo $PPID >{tmp_path / 'child'}; {HANGING.format(pids=pids)}")
+
+    def kill() -> None:
+        assert until(lambda: pids.exists() and len(pids.read_text().split()) >= 2)
+        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    found = scanner(cache, store).scan(artifact, 30)
+    killer.join()
+    assert isinstance(found, ScanNotDone)
+    assert "killed by signal 9" in found.reason
+    assert until(lambda: alive(pids) == []), "nothing of it is left"
+
+
+def test_what_was_found_wrong_is_not_forgotten_when_the_bill_of_materials_fails(
+    tmp_path: Path, cache: Path, store: LayoutStore, pretender: Path
+) -> None:
+    real = Path(sys.executable).parent / "trivy"
+    here = real if real.exists() else Path(shutil.which("trivy") or "trivy")
+    pretend(
+        pretender, f'case "$*" in *cyclonedx*) echo boom >&2; exit 1;; esac; exec {here} "$@"\n'
+    )
+    policy = ScanPolicy(without_database=WithoutDatabase.RUN)
+    scanned = scan_with(scanner(cache, store), baked(tmp_path, store), policy)
+    assert scanned.decision.answer is Admission.REFUSE
+    assert "CVE-2099-0001" in scanned.decision.reason
+    assert scanned.bill_of_materials == b""
+
+
 ANSWERS = {
     "nothing": "exit 0",
     "garbage": "echo this is no report",
@@ -287,10 +353,10 @@ def test_a_killed_parent_leaves_no_scanner_behind(
     code = f"""
         import os
         from pathlib import Path
-        from tasks.adapters import trivy
+        from tasks.adapters import trivy, trivy_process
         from tasks.adapters.layout import LayoutStore
         from tasks.model import Artifact
-        trivy._path = lambda: {str(pretender.parent)!r} + os.pathsep + os.environ["PATH"]
+        trivy_process._path = lambda: {str(pretender.parent)!r} + os.pathsep + os.environ["PATH"]
         store = LayoutStore(Path({str(tmp_path / "artifacts")!r}))
         artifact = Artifact("hello", {artifact.digest!r}, store.repository)
         trivy.TrivyScanner(Path({str(cache)!r}), lambda name: store).scan(artifact, 60)

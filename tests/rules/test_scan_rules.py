@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tasks.model import Admission, Finding, FindingKind, ScanNotDone, ScanReport, Severity
-from tasks.scan.rules import is_fresh, judge_scan
+from tasks.scan.rules import is_fresh, judge_scan, without_bill
 from tasks.service import ScanPolicy, WithoutDatabase
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -98,3 +98,43 @@ def test_a_secret_is_refused_even_where_running_unscanned_is_allowed() -> None:
     policy = ScanPolicy(without_database=WithoutDatabase.RUN)
     decision = judge_scan(replace(NOT_DONE, secrets=(SECRET,)), policy, NOW)
     assert decision.answer is Admission.REFUSE
+
+
+def test_a_database_from_the_future_is_not_believed() -> None:
+    for hours, admitted in ((0.5, True), (1.5, False), (9000, False)):
+        report = replace(CLEAN, database_updated_at=NOW + timedelta(hours=hours))
+        decision = judge_scan(report, POLICY, NOW)
+        assert (decision.answer is Admission.ADMIT) == admitted, hours
+        assert admitted or "clock" in decision.reason
+
+
+def test_an_old_database_counts_as_none_also_where_running_unscanned_is_allowed() -> None:
+    policy = ScanPolicy(without_database=WithoutDatabase.RUN)
+    old = replace(CLEAN, database_updated_at=NOW - timedelta(hours=90))
+    decision = judge_scan(old, policy, NOW)
+    assert decision.answer is Admission.ADMIT
+    assert "NOT SCANNED (the vulnerability database is 90 h old" in decision.reason
+    for known in (finding(Severity.CRITICAL), SECRET):
+        found = judge_scan(replace(old, findings=(known,)), policy, NOW)
+        assert found.answer is Admission.REFUSE, "what even an old database knows is known"
+
+
+@pytest.mark.parametrize("known", [finding(Severity.HIGH), SECRET])
+def test_what_a_scan_found_wrong_stays_found_without_a_bill(known: Finding) -> None:
+    policy = ScanPolicy(without_database=WithoutDatabase.RUN)
+    report = replace(CLEAN, findings=(known,))
+    assert without_bill(report, policy, "no bill", NOW) == report
+    assert judge_scan(report, policy, NOW).answer is Admission.REFUSE
+
+
+def test_a_clean_scan_without_a_bill_is_a_scan_not_done() -> None:
+    found = without_bill(CLEAN, POLICY, "no bill", NOW)
+    assert found == ScanNotDone(CLEAN.digest, "no bill", NOW, CLEAN.packages)
+    assert judge_scan(found, POLICY, NOW).answer is Admission.REFUSE
+
+
+def test_secrets_that_the_policy_lets_pass_are_told_without_a_bill() -> None:
+    policy = ScanPolicy(fail_on_secrets=False)
+    found = without_bill(replace(CLEAN, findings=(SECRET,)), policy, "no bill", NOW)
+    assert isinstance(found, ScanNotDone)
+    assert found.secrets == (SECRET,)

@@ -9,13 +9,17 @@ bbolt's file format, little endian, pages of 4096 bytes (https://github.com/etcd
 Buckets here have one leaf page each, as long as it needs to be. No Python package writes files that bbolt accepts.
 """
 
+import io
 import json
 import struct
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Union
+
+from tasks.ports import ArtifactStore
 
 PAGE: Final = 4096
 LEAF, META, FREE_LIST = 0x02, 0x04, 0x10
@@ -27,6 +31,8 @@ SOURCE: Final = {
     "Name": "GitHub Security Advisory pip",
     "URL": "https://github.com/advisories?query=ecosystem%3Apip",
 }
+CONFIG: Final = "application/vnd.aquasec.trivy.config.v1+json"
+LAYER: Final = "application/vnd.aquasec.trivy.db.layer.v1.tar+gzip"
 Tree = Mapping[str, Union[bytes, "Tree"]]
 
 
@@ -73,6 +79,25 @@ def write_database(
         "DownloadedAt": f"{updated_at:%Y-%m-%dT%H:%M:%SZ}",
     }
     (folder / "metadata.json").write_text(json.dumps(metadata))
+
+
+def publish_database(store: ArtifactStore, folder: Path, tag: str = "2") -> str:
+    """Put the database in `folder` where Trivy downloads one from, in its published form; its digest."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name in ("trivy.db", "metadata.json"):
+            archive.add(folder / name, name)
+    layer, config = store.put_blob(packed.getvalue()), store.put_blob(b"{}")
+    title = {"org.opencontainers.image.title": "db.tar.gz"}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": CONFIG, "digest": config.digest, "size": config.size},
+        "layers": [
+            {"mediaType": LAYER, "digest": layer.digest, "size": layer.size, "annotations": title}
+        ],
+    }
+    return store.put_manifest(_json(manifest), tag)
 
 
 def _details(one: Advisory) -> bytes:
