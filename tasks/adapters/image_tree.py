@@ -43,7 +43,8 @@ def unpacked(artifact: Artifact, store: ArtifactStore, trees: Path) -> Path:
                 _make(artifact, store, tree)
     except OSError as error:
         raise RefusedError(
-            f"asked to unpack {artifact.short} into {trees}; found {error.strerror or error}; nothing was started:"
+            f"asked to unpack {artifact.short} ({_packed_bytes(artifact, store)} bytes packed) into {trees}; found"
+            f" {error.strerror or error}, {_free_bytes(trees)} bytes free; nothing was started and nothing is left:"
             " check the disk and who may write there"
         ) from error
     return tree
@@ -55,6 +56,7 @@ def _make(artifact: Artifact, store: ArtifactStore, tree: Path) -> None:
     try:
         for layer in _manifest(artifact, store)["layers"]:
             _apply(layer, store, work)
+        _refuse_escapes(work)
         _protect(work)
         work.rename(tree)
     except BaseException:
@@ -71,12 +73,21 @@ def _manifest(artifact: Artifact, store: ArtifactStore) -> dict[str, Any]:
     return manifest
 
 
+def _packed_bytes(artifact: Artifact, store: ArtifactStore) -> int:
+    return sum(int(layer.get("size", 0)) for layer in _manifest(artifact, store)["layers"])
+
+
+def _free_bytes(trees: Path) -> int:
+    there = next(folder for folder in (trees, *trees.parents) if folder.is_dir())
+    return shutil.disk_usage(there).free
+
+
 def _apply(layer: dict[str, Any], store: ArtifactStore, tree: Path) -> None:
     parts = store.stream(layer["digest"])
     try:
         with tarfile.open(fileobj=_Stream(parts), mode="r|*") as tar:
             _extract(tar, tree)
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, ValueError) as error:  # ValueError: names no system has
         raise CorruptError(
             f"asked to unpack the layer {layer['digest']} ({layer.get('mediaType')}); it is no tar that can be read:"
             f" {error}; layers may be plain or gzip"
@@ -92,7 +103,7 @@ def _extract(tar: tarfile.TarFile, tree: Path) -> None:
         if path.name == OPAQUE:
             _empty(path.parent, ours, tree)
         elif path.name.startswith(WHITEOUT):
-            _remove(path.with_name(path.name.removeprefix(WHITEOUT)))
+            _remove(_hidden(path))
         elif path != tree:
             _place(tar, member, path, tree)
             ours.add(str(path))
@@ -130,6 +141,16 @@ def _inside(tree: Path, name: str) -> Path:
     return path
 
 
+def _hidden(whiteout: Path) -> Path:
+    """What a whiteout hides. `.wh...` would hide `..`, which is everything beside the image."""
+    name = whiteout.name.removeprefix(WHITEOUT)
+    if name in ("", ".", ".."):
+        raise RefusedError(
+            f"asked to unpack the whiteout {whiteout.name!r}; it hides no file of the image; do not run it"
+        )
+    return whiteout.with_name(name)
+
+
 def _target(member: tarfile.TarInfo, path: Path, tree: Path) -> str:
     """What the link says, as seen from the image's own root."""
     wanted = PurePosixPath(member.linkname)
@@ -150,6 +171,18 @@ def _empty(folder: Path, ours: set[str], tree: Path) -> None:
         for child in folder.iterdir():
             if str(child) not in ours:
                 _remove(child)
+
+
+def _refuse_escapes(tree: Path) -> None:
+    """Links are followed as the kernel will: one that is harmless by its text may lead out through another one."""
+    root = tree.resolve()
+    for folder, folders, files in os.walk(tree):
+        for path in (Path(folder, name) for name in (*folders, *files)):
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
+                raise RefusedError(
+                    f"asked to unpack the link {str(path.relative_to(tree))!r}; by way of other links it leads out of"
+                    " the image; do not run it"
+                )
 
 
 def _protect(tree: Path) -> None:

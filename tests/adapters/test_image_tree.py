@@ -4,6 +4,9 @@ import gzip
 import io
 import json
 import os
+import re
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +15,11 @@ import pytest
 
 from tasks import oci
 from tasks.adapters.image_tree import configuration, unpacked
+from tasks.adapters.layout import LayoutStore
 from tasks.adapters.memory_store import MemoryStore
 from tasks.errors import BakewellError, CorruptError, RefusedError
 from tasks.model import Artifact
+from tasks.ports import ArtifactStore
 
 Member = tuple[tarfile.TarInfo, bytes]
 
@@ -37,7 +42,7 @@ def layer(*members: Member) -> bytes:
     return gzip.compress(buffer.getvalue())
 
 
-def image(store: MemoryStore, *layers: bytes) -> Artifact:
+def image(store: ArtifactStore, *layers: bytes) -> Artifact:
     config = oci.canonical({"architecture": "amd64", "os": "linux", "config": {}})
     descriptors = [store.put_blob(one) for one in layers]
     manifest = {
@@ -92,6 +97,13 @@ ESCAPES: dict[str, tuple[Member, ...]] = {
     "a path upwards inside": (member("a/../../evil", b"x"),),
     "a link upwards": (member("link", kind=tarfile.SYMTYPE, linkname="../../evil"),),
     "a hard link upwards": (member("link", kind=tarfile.LNKTYPE, linkname="../../etc/passwd"),),
+    "a link through a link upwards": (
+        member("a/b/root", kind=tarfile.SYMTYPE, linkname="/"),
+        member("link", kind=tarfile.SYMTYPE, linkname="a/b/root/../../secret"),
+    ),
+    "a whiteout of the folder above": (member(".wh..."),),
+    "a whiteout of its own folder": (member("a/.wh.."),),
+    "a whiteout of nothing": (member("a/.wh."),),
     "a device": (member("null", kind=tarfile.CHRTYPE, devmajor=1, devminor=3),),
     "a pipe": (member("pipe", kind=tarfile.FIFOTYPE),),
 }
@@ -106,6 +118,46 @@ def test_what_leads_out_or_is_no_file_is_refused_and_leaves_nothing(
         unpacked(image(store, layer(*members)), store, trees)
     assert [path.name for path in trees.iterdir()] == [".lock"]
     assert not (tmp_path / "evil").exists()
+
+
+def test_a_hostile_layer_does_not_touch_what_is_beside_it(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    good = unpacked(image(store, layer(member("file", b"x"))), store, tmp_path)
+    with pytest.raises(RefusedError, match="whiteout"):
+        unpacked(image(store, layer(member(".wh..."))), store, tmp_path)
+    assert (good / "file").read_bytes() == b"x"
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from tasks.adapters.image_tree import unpacked
+from tasks.adapters.layout import LayoutStore
+from tasks.errors import RefusedError
+from tasks.model import Artifact
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+store, trees = LayoutStore(Path(sys.argv[1])), Path(sys.argv[2])
+try:
+    unpacked(Artifact("hello", sys.argv[3], store.repository), store, trees)
+except RefusedError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_takes_no_more_leaves_no_half_tree(tmp_path: Path) -> None:
+    """A limit on the size of files stands for a full disk: writing fails half-way, for root too."""
+    disk, trees = LayoutStore(tmp_path / "artifacts"), tmp_path / "trees"
+    made = image(disk, layer(member("small", b"x"), member("large", os.urandom(200_000))))
+    said = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "artifacts"), str(trees), made.digest],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.search(rf"\d+ bytes packed\) into {trees}; found .*, \d+ bytes free", said.stdout)
+    assert [path.name for path in trees.iterdir()] == [".lock"]
+    assert (unpacked(made, disk, trees) / "large").stat().st_size == 200_000
 
 
 def test_an_absolute_name_is_one_inside_the_image(store: MemoryStore, tmp_path: Path) -> None:
@@ -130,6 +182,10 @@ def broken_digest(store: MemoryStore) -> Artifact:
     return made
 
 
+def a_name_no_system_has(store: MemoryStore) -> Artifact:
+    return image(store, layer(member("file", b"x", pax_headers={"path": "a\0b"})))
+
+
 def no_archive(store: MemoryStore) -> Artifact:
     return image(store, b"this is no tar at all")
 
@@ -138,7 +194,7 @@ def half_an_archive(store: MemoryStore) -> Artifact:
     return image(store, layer(member("file", os.urandom(100_000)))[:5000])
 
 
-@pytest.mark.parametrize("make", [broken_digest, no_archive, half_an_archive])
+@pytest.mark.parametrize("make", [broken_digest, a_name_no_system_has, no_archive, half_an_archive])
 def test_bytes_that_are_not_what_they_should_be_are_refused_and_leave_nothing(
     store: MemoryStore, tmp_path: Path, make: Callable[[MemoryStore], Artifact]
 ) -> None:
