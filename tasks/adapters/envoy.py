@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -263,11 +264,23 @@ class EnvoyMetrics:
         """Cumulative since Envoy's start. MetricsUnreadableError if it does not answer."""
         proxy = proxy_of(self._home, environment)
         try:
-            return Reading(datetime.now(UTC), envoy_stats.traffic_of(proxy.stats()))
+            counted = envoy_stats.traffic_of(proxy.stats())
+            memory = self._memory(environment)
+            told = tuple(replace(one, gauges=memory.get(one.instance, ())) for one in counted)
+            return Reading(datetime.now(UTC), told)
         except (TransientError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise MetricsUnreadableError(
                 f"the counters of {environment.service} in {environment.name} cannot be read: {error}"
             ) from error
+
+    def _memory(self, environment: Environment) -> dict[str, tuple[tuple[str, float], ...]]:
+        """What each instance holds, in bytes: of a process platform everybody may see that."""
+        marks = {"BAKEWELL_HOME": str(self._home), "BAKEWELL_ENVIRONMENT": environment.key}
+        return {
+            name: (("memory", float(held)),)
+            for one in process_table.find(marks)
+            if (name := one.marks.get("BAKEWELL_INSTANCE")) and (held := process_table.memory(one))
+        }
 
 
 def proxy_of(home: Path, environment: Environment) -> EnvoyProxy:

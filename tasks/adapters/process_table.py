@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,11 +25,11 @@ from tasks.errors import RefusedError
 LAUNCHER: Final = """
 import os, sys
 log, folder, *command = sys.argv[1:]
-if (pid := os.fork()):
-    print(pid, flush=True)
+if os.fork():
     os._exit(0)
 os.setsid()
 answer = os.dup(1)
+os.write(answer, f"{os.getpid()}\\n".encode())
 try:
     os.chdir(folder)
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -75,7 +75,7 @@ def launch(command: Sequence[str], environment: Mapping[str, str], folder: Path,
 
 
 def find(marks: Mapping[str, str]) -> list[Running]:
-    """Every living process whose environment holds all the marks, oldest first."""
+    """Every living process of this user whose environment holds all the marks, oldest first."""
     found = (_marked(process, marks) for process in psutil.process_iter())
     return sorted((one for one in found if one), key=lambda one: (one.started_at, one.pid))
 
@@ -87,12 +87,22 @@ def _marked(process: psutil.Process, marks: Mapping[str, str]) -> Running | None
         environment = process.environ()
         if any(environment.get(name) != value for name, value in marks.items()):
             return None
-        if process.status() == psutil.STATUS_ZOMBIE:
+        if process.uids().real != os.getuid() or process.status() == psutil.STATUS_ZOMBIE:
             return None
         started_at = datetime.fromtimestamp(process.create_time(), UTC)
         return Running(process.pid, started_at, environment)
     except (psutil.Error, OSError):
         return None
+
+
+def is_connected(ports: Set[int]) -> bool:
+    """Whether anybody has a connection to one of these ports; False, too, where the system does not tell us."""
+    with contextlib.suppress(psutil.Error, OSError):
+        return any(
+            one.status == psutil.CONN_ESTABLISHED and one.laddr and one.laddr.port in ports
+            for one in psutil.net_connections("tcp")
+        )
+    return False
 
 
 def is_running(running: Running) -> bool:
@@ -143,3 +153,11 @@ def _alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def memory(running: Running) -> int:
+    """What the process itself holds in memory, in bytes; 0 if it is gone."""
+    try:
+        return int(psutil.Process(running.pid).memory_info().rss)
+    except psutil.Error:
+        return 0

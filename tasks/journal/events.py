@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from tasks.errors import CorruptError
+from tasks.journal.samples import PACKED, packed, unpacked
 from tasks.model import (
     Artifact,
     Environment,
@@ -219,6 +220,8 @@ def record(
 
 def written(body: Body) -> dict[str, JsonValue]:
     """As it stands in the journal: plain JSON."""
+    if isinstance(body, Sampled) and isinstance(body.sample, Sample):
+        return packed(body.sample)
     plain: dict[str, JsonValue] = _adapter(KINDS[type(body)]).dump_python(body, mode="json")
     return plain
 
@@ -236,8 +239,16 @@ def kind_of(event: Event) -> EventKind:
 
 def body_of(event: Event) -> Body:
     """The typed body of an event; CorruptError, naming the line, if it cannot be read."""
+    kind = kind_of(event)
     try:
-        body: Body = _adapter(kind_of(event)).validate_python(dict(event.body))
+        if kind is EventKind.SAMPLED and PACKED in event.body:
+            return Sampled(unpacked(event.body))
+        body: Body = _adapter(kind).validate_python(dict(event.body))
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise CorruptError(
+            f"line {event.sequence} of the journal ({event.kind}) cannot be read: {error!r}; `bakewell verify-journal`"
+            " tells whether it was changed after it was written"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         raise CorruptError(
