@@ -15,6 +15,7 @@ from flows.observation import Observation
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
+from flows.watching import watch
 from tasks import platforms
 from tasks.errors import NotReadyError, TransientError
 from tasks.journal.rules import (
@@ -58,10 +59,12 @@ def rollout(service: str, release: str, environment: str) -> Judgement:
             seen = Observation(held, errand)
             for index, step in enumerate(errand.steps):
                 take(held, errand, index, step, seen)
-            return promote(held, errand)
+            judgement = promote(held, errand)
         except BaseException as error:
             withdraw(held, release, *why(error))
             raise
+    watch(errand, seen)
+    return judgement
 
 
 def begin(held: Tenure, errand: Errand) -> None:

@@ -150,6 +150,7 @@ def example(home: Path) -> Path:
             "platform": "process",
             "replicas": 2,
             "strategy": {"kind": "all-at-once"},
+            "observe": {"watch_seconds": 0},
         }
     ]
     yaml.dump(spec, path)

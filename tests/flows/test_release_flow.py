@@ -33,7 +33,7 @@ from tasks.journal.events import (
 from tasks.journal.rules import verify_chain
 from tasks.model import FleetSpec, Gate, Group, Health, Role, Step, Verdict
 from tasks.rollout.converge import converge
-from tests.flows.scene import Scene
+from tests.flows.scene import QUICK, Scene
 
 PAGE = {"/": (200, "This is version x")}
 
@@ -243,6 +243,27 @@ def test_an_approval_lets_it_in_and_silence_ends_it_untouched(scene: Scene) -> N
     approver.join()
     assert scene.weights().popitem()[1] == 100
     assert [one.by for one in scene.told(Approved)] == ["somebody"]
+
+
+def test_a_regression_after_promotion_goes_back_by_itself(scene: Scene) -> None:
+    scene.edit(observe={**QUICK, "watch_seconds": 20})
+    scene.release()
+    artifact = scene.write("2")
+
+    def break_it() -> None:
+        while scene.state().stable is None or scene.weights().get("r2") != 100:
+            time.sleep(0.05)
+        scene.world.behaviours[artifact.digest] = Behaviour(failure_share=0.3, pages=PAGE)
+
+    breaker = threading.Thread(target=break_it)
+    breaker.start()
+    with pytest.raises(StoppedError, match="roll back"):
+        scene.release()
+    breaker.join()
+    assert scene.weights() == {"r1": 100}
+    (told,) = scene.told(RolledBack)
+    assert told.by == "watch"
+    assert "regression after promotion" in told.reason
 
 
 def test_more_replicas_of_the_same_artifact_are_started_without_a_rollout(scene: Scene) -> None:

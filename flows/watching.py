@@ -1,0 +1,100 @@
+"""Watching: after its promotion a release is looked at a while longer; a regression goes back by itself.
+
+Nobody holds the lease meanwhile: whoever wants to roll back by hand need not wait. What is lost when this process dies is
+the rest of the watch; traffic stays where it was promoted to, and the previous group stays warm.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from flows.errand import Errand
+from flows.heal import settle
+from flows.observation import Observation, batch
+from flows.stopped import StoppedError
+from flows.story import Tone, tell
+from flows.tenure import Tenure, tenure
+from tasks import platforms
+from tasks.journal.rules import RolledBack, Sampled, VerdictGiven, fold, record
+from tasks.model import Judgement, Reading, Sample, Unseen, Verdict
+from tasks.observe.actions import take_sample
+from tasks.observe.rules import SloJudge
+
+LAST_SAMPLES = 30
+
+
+def watch(errand: Errand, seen: Observation) -> None:
+    """StoppedError if the release was taken back. Compared with the objectives, and with how the previous group did when
+    it was last seen: what broke for both is no reason to go back."""
+    seconds = errand.place.observe.watch_seconds
+    if errand.stable is None or not errand.steps or not seconds:
+        return
+    tell(f"watches it for {seconds:g} s more", Tone.WAIT, where=errand.where)
+    judgement = _regression(errand, before(seen.samples[-LAST_SAMPLES:], errand.release.id))
+    if judgement is None:
+        return
+    with tenure(
+        platforms.journal(), errand.environment.service, errand.environment.name, "watch"
+    ) as held:
+        if _is_stable(held, errand):
+            _go_back(held, errand, judgement)
+
+
+def before(samples: Sequence[Sample | Unseen], release: str) -> list[Sample]:
+    """The last samples of everybody but this release."""
+    return [
+        replace(one, instances=tuple(found for found in one.instances if found.group != release))
+        for one in samples
+        if isinstance(one, Sample)
+    ]
+
+
+def _regression(errand: Errand, earlier: list[Sample]) -> Judgement | None:
+    """The judgement that takes it back, or None when the watch is over or somebody else has changed the environment."""
+    settings, release = errand.place.observe, errand.release.id
+    judge = SloJudge(errand.release.spec.objectives, settings)
+    others = tuple({found.group for one in earlier for found in one.instances})
+    started_at, end = datetime.now(UTC), time.monotonic() + settings.watch_seconds
+    samples: list[Sample | Unseen] = [*earlier]
+    last = take_sample(errand.environment)
+    while time.monotonic() < end:
+        time.sleep(settings.interval_seconds)
+        reading = take_sample(errand.environment)
+        samples.append(batch(last, reading))
+        last = reading if isinstance(reading, Reading) else last
+        if not _watched(errand, samples[-1]):
+            return None
+        judgement = judge.judge(samples, release, others, started_at, datetime.now(UTC))
+        if judgement.verdict is Verdict.ROLL_BACK:
+            return judgement
+    return None
+
+
+def _watched(errand: Errand, sample: Sample | Unseen) -> bool:
+    """Journal what was seen, as long as this release is the stable one."""
+    journal, here, release = platforms.journal(), errand.environment, errand.release.id
+    state = fold(journal.events(here.service)).environments[here.service, here.name]
+    if state.stable is None or state.stable.release != release or state.rollout is not None:
+        return False
+    record(journal, here.service, here.name, release, Sampled(sample))
+    return True
+
+
+def _is_stable(held: Tenure, errand: Errand) -> bool:
+    state = held.environment_state()
+    return bool(state and state.stable and state.stable.release == errand.release.id)
+
+
+def _go_back(held: Tenure, errand: Errand, judgement: Judgement) -> None:
+    assert errand.stable is not None, "there is something to go back to"
+    held.record(errand.release.id, VerdictGiven(judgement))
+    told = RolledBack(errand.stable, f"regression after promotion: {judgement.reason}", "watch")
+    held.record(errand.stable.release, told)
+    settle(held)
+    tell(
+        f"regression after promotion: {judgement.reason}; {errand.stable.release} has all traffic again",
+        Tone.BAD,
+        where=errand.where,
+    )
+    raise StoppedError(errand.where, judgement)
