@@ -206,12 +206,13 @@ def test_files_that_would_hide_findings_are_not_looked_for(
 ) -> None:
     (tmp_path / ".trivyignore").write_text("CVE-2099-0001\nCVE-2099-0002\n")
     (tmp_path / "trivy.yaml").write_text("severity: [LOW]\n")
+    (tmp_path / "trivy-secret.yaml").write_text("disable-rules: [aws-access-key-id]\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRIVY_SEVERITY", "LOW")
     monkeypatch.setenv("TRIVY_IGNOREFILE", str(tmp_path / ".trivyignore"))
-    report = scanner(cache, store).scan(baked(tmp_path, store), 60)
+    report = scanner(cache, store).scan(baked(tmp_path, store, secret=True), 60)
     assert isinstance(report, ScanReport)
-    assert len(report.findings) == 2
+    assert len(report.findings) == 3
 
 
 # ---- a scanner that misbehaves -------------------------------------------------------------------
@@ -236,6 +237,13 @@ def pretender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 def pretend(path: Path, script: str) -> None:
     path.write_text(f"#!/bin/bash\n{script}")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def without_bills() -> str:
+    """The real Trivy, but it fails at SBOMs."""
+    beside = Path(sys.executable).parent
+    real = shutil.which("trivy", path=f"{beside}{os.pathsep}{os.environ['PATH']}")
+    return f'case "$*" in *cyclonedx*) echo boom >&2; exit 1;; esac; exec {real} "$@"\n'
 
 
 def alive(pids: Path) -> list[int]:
@@ -311,16 +319,25 @@ def test_a_killed_child_leaves_no_scanner_behind(
 def test_what_was_found_wrong_is_not_forgotten_when_the_bill_of_materials_fails(
     tmp_path: Path, cache: Path, store: LayoutStore, pretender: Path
 ) -> None:
-    real = Path(sys.executable).parent / "trivy"
-    here = real if real.exists() else Path(shutil.which("trivy") or "trivy")
-    pretend(
-        pretender, f'case "$*" in *cyclonedx*) echo boom >&2; exit 1;; esac; exec {here} "$@"\n'
-    )
+    pretend(pretender, without_bills())
     policy = ScanPolicy(without_database=WithoutDatabase.RUN)
     scanned = scan_with(scanner(cache, store), baked(tmp_path, store), policy)
     assert scanned.decision.answer is Admission.REFUSE
     assert "CVE-2099-0001" in scanned.decision.reason
     assert scanned.bill_of_materials == b""
+
+
+def test_a_clean_scan_does_not_count_when_the_bill_of_materials_fails(
+    tmp_path: Path, cache: Path, store: LayoutStore, pretender: Path
+) -> None:
+    pretend(pretender, without_bills())
+    (tmp_path / "main.py").write_text("print('clean')\n")
+    artifact = bake(service(), tmp_path, store, tmp_path / "bake").artifact
+    assert isinstance(scanner(cache, store).scan(artifact, 60), ScanReport)
+    scanned = scan_with(scanner(cache, store), artifact, ScanPolicy())
+    assert scanned.decision.answer is Admission.REFUSE
+    assert isinstance(scanned.report, ScanNotDone)
+    assert "boom" in scanned.report.reason
 
 
 ANSWERS = {
