@@ -4,20 +4,39 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from tasks.errors import RefusedError
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Wait for the lock, hold it. Threads exclude each other, too: every call opens the file anew."""
+def locked(path: Path, seconds: float | None = None) -> Iterator[None]:
+    """Wait for the lock, hold it. Threads exclude each other, too: every call opens the file anew.
+
+    TimeoutError if it is not to be had within `seconds`; without them it waits as long as it takes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        if seconds is None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        else:
+            _lock_within(file, seconds)
         yield
+
+
+def _lock_within(file: BinaryIO, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{file.name} is locked") from None
+            time.sleep(0.02)
 
 
 @contextmanager

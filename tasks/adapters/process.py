@@ -5,26 +5,24 @@ neither can show: the newest fencing token, the port users were promised, and wh
 """
 
 import contextlib
-import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tasks.adapters import image_tree, process_instances
+from tasks.adapters import image_tree, process_instances, process_notes, process_table
 from tasks.adapters.envoy import Endpoint, EnvoyProxy, Routing, proxy_of
-from tasks.adapters.file_lock import locked
+from tasks.adapters.fencing import fenced
 from tasks.adapters.probe import HttpProber
 from tasks.adapters.process_instances import Place, Started
 from tasks.adapters.safety import refuse_unsafe
-from tasks.errors import LateWriterError, NotReadyError, RefusedError, TransientError
+from tasks.errors import NotReadyError, TransientError
 from tasks.model import (
     Action,
-    Artifact,
     DrainGroup,
     EnsureGroup,
     Environment,
@@ -42,6 +40,7 @@ from tasks.ports import ArtifactStore
 PROBE_SECONDS = 1.0
 SECOND_PROBE_SECONDS = 3.0
 STARTS_AT_MOST = 3
+PATIENCE_SECONDS = 60.0  # beyond ready_seconds: the longest that a change in good health takes
 TAKEN = "address already in use"
 
 
@@ -62,8 +61,11 @@ class ProcessFleet:
     def _status(self, place: Place, routing: Routing | None) -> FleetStatus:
         weights = dict(routing.weights) if routing else {}
         found = process_instances.instances(place)
-        health = dict(zip(found, self._each(self._health, found, place), strict=True))
-        artifacts = {**_remembered(place), **{one.group: one.artifact for one in reversed(found)}}
+        health = self._healths(found, place, routing)
+        artifacts = {
+            **process_notes.remembered(place),
+            **{one.group: one.artifact for one in reversed(found)},
+        }
         groups = tuple(
             GroupStatus(
                 name,
@@ -84,7 +86,21 @@ class ProcessFleet:
                 if status == 200:
                     return Health.READY
                 break
-        return Health.STARTING if _age(one) < place.environment.ready_seconds else Health.UNREADY
+        return _not_ready_yet(one, place)
+
+    def _healths(
+        self, found: Sequence[Started], place: Place, routing: Routing | None
+    ) -> dict[Started, Health]:
+        """Who should have traffic and is not in the splitter is not ready, however well it answers: a change was
+        killed before it told the splitter, and must be seen to be unfinished."""
+        answers = dict(zip(found, self._each(self._health, found, place), strict=True))
+        if routing is None:
+            return answers
+        routed = {one.instance for one in routing.endpoints}
+        left_out = [
+            one for one in found if routing.weights.get(one.group) and one.name not in routed
+        ]
+        return answers | {one: _not_ready_yet(one, place) for one in left_out}
 
     @staticmethod
     def _each(
@@ -100,13 +116,13 @@ class ProcessFleet:
     def apply(self, environment: Environment, action: Action, token: int) -> None:
         """One change; the environment is locked meanwhile, so a newer writer waits for what has begun."""
         place = Place(self._home, environment)
-        with _fenced(place, token):
+        with self._fenced(place, token):
             refuse_unsafe(self.read(environment), action)
             match action:
                 case EnsureGroup(group):
                     self._ensure(place, group)
                 case ShiftTraffic(weights):
-                    self._route(place, dict(weights))
+                    self._route(place, dict(weights), self._proxy(environment).routed())
                 case DrainGroup(name):
                     self._stop(place, lambda one: one.group == name)
                 case ReplaceInstances(group, names):
@@ -117,24 +133,29 @@ class ProcessFleet:
     def down(self, environment: Environment, token: int) -> None:
         """Users first, then instances. Logs stay, and the token: a late writer stays refused."""
         place = Place(self._home, environment)
-        with _fenced(place, token):
+        with self._fenced(place, token):
             self._proxy(environment).stop()
             self._end(place, process_instances.instances(place))
             for name in ("groups", "envoy", "scratch"):
                 shutil.rmtree(place.folder / name, ignore_errors=True)
             (place.folder / "listen-port").unlink(missing_ok=True)
 
+    @staticmethod
+    def _fenced(place: Place, token: int) -> AbstractContextManager[None]:
+        seconds = place.environment.ready_seconds + PATIENCE_SECONDS
+        return fenced(place.folder, place.environment.key, token, seconds)
+
     def _ensure(self, place: Place, group: Group) -> None:
         store = self._open_store(group.artifact.repository)
         tree = image_tree.unpacked(group.artifact, store, self._home / "trees")
         config = image_tree.configuration(group.artifact, store)
-        _remember(place, group)
+        process_notes.remember(place, group)
 
         def start() -> str:
             return process_instances.start(place, group, tree, config)
 
         found = [one for one in process_instances.instances(place) if one.group == group.name]
-        healths = dict(zip(found, self._each(self._health, found, place), strict=True))
+        healths = self._healths(found, place, None)
         missing = group.replicas - sum(one is Health.READY for one in healths.values())
         starting = [one.name for one, now in healths.items() if now is Health.STARTING][:missing]
         if missing > 0:
@@ -187,17 +208,21 @@ class ProcessFleet:
         leaving = [one for one in process_instances.instances(place) if chosen(one)]
         if not leaving:
             return
-        self._until_quiet(place, leaving)
+        end = time.monotonic() + max(one.grace_seconds for one in leaving)
+        self._until_quiet(place, leaving, end)
         self._follow(place, without=leaving)
+        while time.monotonic() < end and process_table.is_connected(_ports(leaving)):
+            time.sleep(
+                0.05
+            )  # Envoy forgot them, and keeps a connection only while it has a request
         self._end(place, leaving)
 
-    def _until_quiet(self, place: Place, leaving: Sequence[Started]) -> None:
-        """Let un-routed instances finish what they have, at most for their grace period."""
+    def _until_quiet(self, place: Place, leaving: Sequence[Started], end: float) -> None:
+        """Let un-routed instances finish what they have, as long as Envoy still shows it."""
         proxy, names = self._proxy(place.environment), {one.name for one in leaving}
         routing = proxy.routed()
         if routing is None or any(routing.weights.get(one.group) for one in leaving):
             return
-        end = time.monotonic() + max(one.grace_seconds for one in leaving)
         while names & proxy.busy() and time.monotonic() < end:
             time.sleep(0.05)
 
@@ -205,9 +230,14 @@ class ProcessFleet:
         if leaving:
             with ThreadPoolExecutor(min(32, len(leaving))) as pool:
                 list(pool.map(lambda one: process_instances.stop(place, one), leaving))
+        if left := [one for one in leaving if process_table.is_running(one.running)]:
+            raise TransientError(
+                f"asked to stop {', '.join(f'{one.name} (pid {one.running.pid})' for one in left)}; SIGKILL did not"
+                " end them in time: the kernel holds them, look at their disks; and try again"
+            )
 
     def _forget(self, place: Place, name: str) -> None:
-        _note(place, name).unlink(missing_ok=True)
+        process_notes.forget(place, name)
         self._follow(place)
 
     # ---- traffic ---------------------------------------------------------------------------------
@@ -216,90 +246,49 @@ class ProcessFleet:
         """Weights as they are, instances as they are now. Where Envoy does not run there is nothing to follow."""
         routing = self._proxy(place.environment).routed()
         if routing is not None:
-            self._route(place, dict(routing.weights), without)
+            self._route(place, dict(routing.weights), routing, without)
 
     def _route(
-        self, place: Place, weights: dict[str, int], without: Sequence[Started] = ()
+        self,
+        place: Place,
+        weights: dict[str, int],
+        now: Routing | None,
+        without: Sequence[Started] = (),
     ) -> None:
         gone = {one.name for one in without}
         status = self._status(place, None)
+        routed = {one.instance for one in now.endpoints} if now else set()
         endpoints = [
             Endpoint(group.name, one.name, one.address)
             for group in status.groups
-            for one in group.instances
-            if one.health is Health.READY and one.name not in gone
+            for one in _servants(group, routed, gone)
         ]
         known = {group.name for group in status.groups}
         kept = {name: weight for name, weight in weights.items() if weight or name in known}
-        self._proxy(place.environment).route(_listen_port(place), endpoints, kept)
+        self._proxy(place.environment).route(process_notes.listen_port(place), endpoints, kept)
 
     def _proxy(self, environment: Environment) -> EnvoyProxy:
         return proxy_of(self._home, environment)
+
+
+def _servants(
+    group: GroupStatus, routed: AbstractSet[str], gone: AbstractSet[str]
+) -> list[Instance]:
+    """Who gets the group's requests: those that are ready, else those that have them now: that all of a group do not
+    answer for a moment must not become an outage that lasts."""
+    left = [one for one in group.instances if one.name not in gone]
+    ready = [one for one in left if one.health is Health.READY]
+    return ready or [one for one in left if one.name in routed]
 
 
 def _instance(one: Started, health: Health) -> Instance:
     return Instance(one.name, health, one.address, one.started_at)
 
 
-def _age(one: Started) -> float:
-    return (datetime.now(UTC) - one.started_at).total_seconds()
+def _not_ready_yet(one: Started, place: Place) -> Health:
+    age_seconds = (datetime.now(UTC) - one.started_at).total_seconds()
+    return Health.STARTING if age_seconds < place.environment.ready_seconds else Health.UNREADY
 
 
-@contextmanager
-def _fenced(place: Place, token: int) -> Iterator[None]:
-    """Invariant 6: who comes with an older token than one that was seen is late, and changes nothing."""
-    path = place.folder / "fence"
-    try:
-        with locked(place.folder / "fence.lock"):
-            newest = int(path.read_text()) if path.exists() else 0
-            if token < newest:
-                raise LateWriterError(
-                    f"a change of {place.environment.key} came with token {token}, but token {newest} was seen:"
-                    " somebody else took over. Nothing was changed; stop, and let the newer owner finish"
-                )
-            if token > newest:
-                beside = path.with_suffix(".new")
-                beside.write_text(str(token))
-                beside.replace(path)
-            yield
-    except OSError as error:
-        raise RefusedError(
-            f"asked to change {place.environment.key}; found {error.strerror or error} in {place.folder}; check the disk"
-        ) from error
-
-
-def _listen_port(place: Place) -> int:
-    """Configured, or chosen once and kept: users know it."""
-    if place.environment.listen_port:
-        return place.environment.listen_port
-    path = place.folder / "listen-port"
-    if path.exists() and (text := path.read_text().strip()).isdigit():
-        return int(text)
-    port = process_instances.free_port({one.address for one in process_instances.instances(place)})
-    beside = path.with_suffix(".new")
-    beside.write_text(str(port))
-    beside.replace(path)
-    return port
-
-
-# ---- groups that may have no instance left -------------------------------------------------------
-
-
-def _note(place: Place, group: str) -> Path:
-    return place.folder / "groups" / f"{group}.json"
-
-
-def _remember(place: Place, group: Group) -> None:
-    path = _note(place, group.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".new")
-    beside.write_text(json.dumps(asdict(group.artifact)))
-    beside.replace(path)
-
-
-def _remembered(place: Place) -> dict[str, Artifact]:
-    found = {}
-    for path in (place.folder / "groups").glob("*.json"):
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            found[path.stem] = Artifact(**json.loads(path.read_text()))
-    return found
+def _ports(some: Iterable[Started]) -> set[int]:
+    return {int(one.address.rpartition(":")[2]) for one in some}

@@ -3,13 +3,16 @@
 Everything it needs to be recognised is in its environment, so the process table is all there is to ask.
 """
 
+import math
 import os
 import random
 import secrets
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -69,9 +72,16 @@ class Place:
 
 
 def instances(place: Place) -> list[Started]:
-    """All that run in this environment, oldest first."""
+    """All that run in this environment, oldest first.
+
+    What an instance starts in a session of its own has its marks, too; the instance is the one that was there first.
+    """
     found = (_recognised(running) for running in process_table.find(place.marks))
-    return [one for one in found if one]
+    named: dict[str, Started] = {}
+    for one in found:
+        if one:
+            named.setdefault(one.name, one)
+    return list(named.values())
 
 
 def _recognised(running: Running) -> Started | None:
@@ -92,17 +102,19 @@ def _recognised(running: Running) -> Started | None:
 def start(place: Place, group: Group, tree: Path, config: Mapping[str, Any]) -> str:
     """Start one more instance of the group from its unpacked image; its name."""
     name = f"{group.name}-{secrets.token_hex(3)}"
+    run: Mapping[str, Any] = config.get("config") or {}
+    labels: Mapping[str, str] = run.get("Labels") or {}
+    grace_seconds = _grace_seconds(labels, group.artifact)
+    there = instances(place)
     scratch, log = place.scratch(name), place.log(name)
     try:
         scratch.mkdir(parents=True)
         log.parent.mkdir(parents=True, exist_ok=True)
-        _keep_newest(log.parent)
+        _keep_newest(log.parent, {place.log(one.name) for one in there})
     except OSError as error:
         raise RefusedError(
             f"asked to start an instance of {group.name}; {scratch} cannot be made: {error.strerror}; check the disk"
         ) from error
-    run: Mapping[str, Any] = config.get("config") or {}
-    labels: Mapping[str, str] = run.get("Labels") or {}
     environment = {
         **_environment(run.get("Env") or [], tree, scratch),
         **place.marks,
@@ -112,22 +124,25 @@ def start(place: Place, group: Group, tree: Path, config: Mapping[str, Any]) -> 
         "BAKEWELL_DIGEST": group.artifact.digest,
         "BAKEWELL_REPOSITORY": group.artifact.repository,
         "BAKEWELL_HEALTH": labels.get(Label.HEALTH.value, "/"),
-        "BAKEWELL_GRACE_SECONDS": labels.get(Label.GRACE_SECONDS.value, "10"),
-        "PORT": str(free_port({one.address for one in instances(place)})),
+        "BAKEWELL_GRACE_SECONDS": str(grace_seconds),
+        "PORT": str(free_port({one.address for one in there})),
     }
     command = [
         _mapped(word, tree) for word in (*(run.get("Entrypoint") or ()), *(run.get("Cmd") or ()))
     ]
     if not command:
         raise RefusedError(f"asked to run {group.artifact.reference}; the image names no command")
-    folder = tree.joinpath(*Path(run.get("WorkingDir") or "/").parts[1:])
+    folder = _in_tree(run.get("WorkingDir") or "/", tree)
     process_table.launch(command, environment, folder if folder.is_dir() else tree, log)
     return name
 
 
 def stop(place: Place, one: Started) -> None:
-    """SIGTERM, its grace period, SIGKILL; and its scratch folder is removed."""
+    """SIGTERM, its grace period, SIGKILL, to everything that has its marks; its scratch folder is removed."""
+    end = time.monotonic() + one.grace_seconds
     process_table.stop(one.running, one.grace_seconds)
+    for left in process_table.find({**place.marks, "BAKEWELL_INSTANCE": one.name}):
+        process_table.stop(left, max(0.0, end - time.monotonic()))
     shutil.rmtree(place.scratch(one.name), ignore_errors=True)
 
 
@@ -140,7 +155,7 @@ def last_words(place: Place, instance: str) -> str:
     return " / ".join(line for line in lines[-LAST_LINES:] if line.strip()) or "(it is empty)"
 
 
-def free_port(not_these: set[str] = frozenset()) -> int:  # type: ignore[assignment]
+def free_port(not_these: AbstractSet[str] = frozenset()) -> int:
     """One that nobody listens on, that no instance was promised, and that no connection going out may take."""
     for port in random.sample(PORTS, 200):
         if f"127.0.0.1:{port}" not in not_these and _is_free(port):
@@ -166,6 +181,7 @@ def _environment(given: list[str], tree: Path, scratch: Path) -> dict[str, str]:
     return {
         "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "SPT_NOENV": "1",  # setproctitle would write over the environment, and so over our marks
         **mapped,
         "PATH": os.pathsep.join([*path, *HOST_PATH]),
         "HOME": str(scratch),
@@ -180,12 +196,33 @@ def _mapped_list(value: str, tree: Path) -> str:
 def _mapped(word: str, tree: Path) -> str:
     """A path in the image is one in its tree; `--option=/path` too. What the image does not have stays as it is."""
     option, equals, path = word.rpartition("=")
-    if path.startswith("/") and path != "/" and (tree / path[1:]).exists():
-        return f"{option}{equals}{tree / path[1:]}"
+    if path.startswith("/") and not path.startswith("//") and os.path.normpath(path) != "/":
+        inside = _in_tree(path, tree)
+        return f"{option}{equals}{inside}" if inside.exists() else word
     return word
 
 
-def _keep_newest(logs: Path) -> None:
+def _in_tree(path: str, tree: Path) -> Path:
+    """The root of the image is its tree: nothing is above it."""
+    return tree / os.path.normpath(f"/{path}").lstrip("/")
+
+
+def _grace_seconds(labels: Mapping[str, str], artifact: Artifact) -> float:
+    text = labels.get(Label.GRACE_SECONDS.value, "10")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise RefusedError(
+            f"asked to run {artifact.reference}; its label {Label.GRACE_SECONDS.value} is {text!r}; give a number of"
+            " seconds, and bake it again"
+        )
+    return seconds
+
+
+def _keep_newest(logs: Path, written: AbstractSet[Path]) -> None:
+    """Of instances that ended; who runs may have been silent for long, and keeps its log."""
     found = sorted(logs.glob("*.log"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in found[LOGS_KEPT:]:
+    for old in [path for path in found if path not in written][LOGS_KEPT:]:
         old.unlink(missing_ok=True)

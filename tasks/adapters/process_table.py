@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,7 +96,7 @@ def _marked(process: psutil.Process, marks: Mapping[str, str]) -> Running | None
         return None
 
 
-def is_connected(ports: Set[int]) -> bool:
+def is_connected(ports: AbstractSet[int]) -> bool:
     """Whether anybody has a connection to one of these ports; False, too, where the system does not tell us."""
     with contextlib.suppress(psutil.Error, OSError):
         return any(

@@ -76,6 +76,3 @@ def _ready_names(status: FleetStatus, name: str) -> frozenset[str]:
     found = status.group(name)
     instances = found.instances if found else ()
     return frozenset(one.name for one in instances if one.health is Health.READY)
-
-
-# ---- one change each -----------------------------------------------------------------------------

@@ -63,7 +63,12 @@ def make_artifact(home: Path, version: str, behaviour: Behaviour = Behaviour.HEA
     spec = service(
         files={"main.py": "/app/main.py", "version": "/app/version"},
         command=["python3", "/app/main.py"],
-        environment={"WHERE": "/app:/nowhere", "COLOUR": "blue"},
+        environment={
+            "WHERE": "/app:/nowhere",
+            "COLOUR": "blue",
+            "ASKED": "http://tmp:80/app",
+            "ABOVE": "/../../app",
+        },
         grace_seconds=2,
     )
     return bake(spec, folder, LayoutStore(home / "artifacts"), home / "cache").artifact
