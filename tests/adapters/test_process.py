@@ -70,6 +70,7 @@ def test_an_instance_gets_a_clean_environment_and_its_image(
     assert found["WHERE"] == f"{tree}/app:/nowhere", "paths of the image are paths in its tree"
     assert found["ASKED"] == "http://tmp:80/app", "a URL is no path"
     assert found["ABOVE"] == f"{tree}/app", "nothing is above the image's root"
+    assert found["SPT_NOENV"] == "1", "else setproctitle hides the process from us"
     assert found["cwd"] == str(tree)
     assert Path(found["HOME"]).is_dir()
     unexpected = {name for name in found if not name.startswith("BAKEWELL_")} - {

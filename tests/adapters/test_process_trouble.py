@@ -130,6 +130,20 @@ def test_an_instance_is_out_of_the_splitter_before_it_is_asked_to_end(
     assert routed_then == [[second.name]]
 
 
+def test_an_instance_that_does_not_end_is_told_and_not_taken_for_stopped(
+    ground: Ground, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that the kernel holds in a broken disk: no signal ends it."""
+    group = serving(ground, place, 2)
+    (held, _) = process_instances.instances(place)
+    with monkeypatch.context() as powerless:
+        powerless.setattr(process_table, "stop", lambda running, grace_seconds: None)
+        with pytest.raises(TransientError, match=rf"{held.name} \(pid {held.running.pid}\)"):
+            ground.fleet.apply(ground.environment, ReplaceInstances(group, (held.name,)), 1)
+    ground.fleet.apply(ground.environment, ReplaceInstances(group, (held.name,)), 1)
+    assert not process_table.is_running(held.running)
+
+
 def test_what_an_instance_starts_in_a_session_of_its_own_is_no_second_one_and_ends_with_it(
     ground: Ground, place: Place
 ) -> None:
