@@ -11,7 +11,9 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -34,6 +36,7 @@ SPLITTER: Final = {"BAKEWELL_SPLITTER": "envoy"}
 ADMIN_FILE: Final = "admin-address"
 EFFECT_SECONDS: Final = 20.0
 ANSWER_SECONDS: Final = 2.0
+WAKE_SECONDS: Final = 5.0
 STOP_SECONDS: Final = 5.0
 CLOSING_SECONDS: Final = 2.0
 LOG_BYTES: Final = 5 * 1024 * 1024
@@ -59,22 +62,46 @@ class EnvoyProxy:
         No request is lost: an instance taken out finishes those it has. RefusedError if the port is somebody else's.
         """
         wanted = Routing(dict(weights), tuple(sorted(endpoints)), listen_port)
-        groups = sorted({one.group for one in endpoints} | set(weights))
-        self._log_read = self._log_size()
-        running = self._running()
-        self._refuse_taken(listen_port, running is not None)
-        before = self._routed_by_files()
-        self._write_groups(groups, before, wanted)
-        if running is None:
-            self._put("rds.json", envoy_config.routes(weights))
-            self._start()
-        self._await(lambda: self._has(groups, wanted.endpoints), "its groups and instances", wanted)
+        if problem := envoy_config.why_not(wanted):
+            raise RefusedError(f"asked Envoy for {problem}; nothing was changed: ask for others")
+        self._bound_log()
+        now = self._now(wanted)
+        self._refuse_taken(listen_port, now)
+        before = self._routed_by_files() | set(now.weights if now else ())
+        first = envoy_config.meanwhile(now, wanted)
+        self._make(before, replace(wanted, endpoints=first), start=now is None)
         self._put("rds.json", envoy_config.routes(weights))
         self._await(lambda: self._does(wanted), f"the weights {dict(weights)}", wanted)
-        if before - set(groups):
-            self._put("cds.json", envoy_config.clusters(self._folder, groups))
-            self._await(lambda: self._groups() == set(groups), "that groups are gone", wanted)
-        self._sweep(groups)
+        self._break(before, wanted, shrinks=first != wanted.endpoints)
+
+    def _now(self, wanted: Routing) -> Routing | None:
+        """What it does before we change anything; None only if it does not run."""
+        running = self._running()
+        if running is None:
+            return None
+        what = f"what it does now (pid {running.pid}; if it hangs, end it: it is started anew)"
+        self._await(lambda: bool(self._get("/server_info")), what, wanted, WAKE_SECONDS)
+        if (now := self._routed()) is None:
+            raise TransientError(f"asked Envoy for {what}; it stopped answering; try again")
+        return now
+
+    def _make(self, before: set[str], wanted: Routing, start: bool) -> None:
+        """Its groups and instances, next to those that are there."""
+        self._write_groups(before, wanted)
+        if start:
+            self._put("rds.json", envoy_config.routes(wanted.weights))
+            self._start()
+        self._await(lambda: self._has(wanted), "its groups and instances", wanted)
+
+    def _break(self, before: set[str], wanted: Routing, shrinks: bool) -> None:
+        """What no user is routed to any more goes: Envoy lets it finish the requests that it has."""
+        if shrinks:
+            self._write_instances(wanted)
+            self._await(lambda: self._has(wanted), "that instances are gone", wanted)
+        if before - wanted.groups:
+            self._put("cds.json", envoy_config.clusters(self._folder, sorted(wanted.groups)))
+            self._await(lambda: self._groups() == wanted.groups, "that groups are gone", wanted)
+        self._sweep(wanted.groups)
 
     def stop(self) -> None:
         """End it, if it runs."""
@@ -111,54 +138,58 @@ class EnvoyProxy:
         """Its counters per instance, for `envoy_stats.traffic_of`. TransientError."""
         if self._running() is None:
             raise TransientError(f"Envoy of {self._folder.parent.name} does not run")
-        return self._get(
-            "/stats",
-            {"format": "json", "histogram_buckets": "disjoint", "filter": envoy_stats.FILTER},
-        )
+        query = {"format": "json", "histogram_buckets": "disjoint", "filter": envoy_stats.FILTER}
+        self._get("/stats", query)  # has it gather histograms, and answers before it has
+        return self._get("/stats", query)
 
     # ---- files -----------------------------------------------------------------------------------
 
-    def _write_groups(self, groups: list[str], before: set[str], wanted: Routing) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        for group in groups:
-            instances = [one for one in wanted.endpoints if one.group == group]
-            self._put(envoy_config.eds_file(group), envoy_config.assignment(group, instances))
-        kept = [
-            one for one in sorted(before) if (self._folder / envoy_config.eds_file(one)).exists()
-        ]
-        everybody = sorted({*groups, *kept})
+    def _write_groups(self, before: set[str], wanted: Routing) -> None:
+        self._write_instances(wanted)
+        kept = {one for one in before if (self._folder / envoy_config.eds_file(one)).exists()}
+        everybody = sorted(wanted.groups | kept)
         self._put("cds.json", envoy_config.clusters(self._folder, everybody))
         self._put("lds.json", envoy_config.listener(self._folder, wanted.listen_port))
+
+    def _write_instances(self, wanted: Routing) -> None:
+        for group in sorted(wanted.groups):
+            instances = [one for one in wanted.endpoints if one.group == group]
+            self._put(envoy_config.eds_file(group), envoy_config.assignment(group, instances))
 
     def _put(self, name: str, resources: list[envoy_config.Resource]) -> None:
         """Moved into place: Envoy watches the folder for moves, and never sees half a file."""
         version = sha256(json.dumps(resources, sort_keys=True).encode()).hexdigest()[:12]
         beside = self._folder / f".{name}"
-        try:
+        with self._writing():
+            self._folder.mkdir(parents=True, exist_ok=True)
             beside.write_text(json.dumps({"version_info": version, "resources": resources}))
             beside.replace(self._folder / name)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise RefusedError(
-                f"asked to write Envoy's configuration to {self._folder}; found {error.strerror}; check the disk"
+                f"asked to write Envoy's files to {self._folder}; found {error.strerror}; check the disk"
+                " and whose folder it is"
             ) from error
 
     def _routed_by_files(self) -> set[str]:
         """Groups that Envoy may be routing to now, by the file that it reads."""
         try:
-            written = json.loads((self._folder / "rds.json").read_text())
-        except (OSError, ValueError):
-            return set()
-        return set(
-            envoy_config.weights_of(
-                {"configs": [{"route_config": one} for one in written["resources"]]}
-            )
-        )
+            written = json.loads((self._folder / "rds.json").read_text())["resources"]
+            configs = [{"route_config": one} for one in written]
+            return set(envoy_config.weights_of({"configs": configs}))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return set()  # somebody else's words; Envoy does not take them either
 
-    def _sweep(self, groups: Sequence[str]) -> None:
+    def _sweep(self, groups: AbstractSet[str]) -> None:
         kept = {envoy_config.eds_file(group) for group in groups}
-        for path in self._folder.glob("eds-*.json"):
-            if path.name not in kept:
-                path.unlink(missing_ok=True)
+        with self._writing():
+            for path in self._folder.glob("eds-*.json"):
+                if path.name not in kept:
+                    path.unlink(missing_ok=True)
 
     # ---- its process -----------------------------------------------------------------------------
 
@@ -167,19 +198,26 @@ class EnvoyProxy:
 
     def _start(self) -> None:
         admin, log = self._folder / ADMIN_FILE, self._folder / "envoy.log"
-        admin.unlink(missing_ok=True)
-        if self._log_size() > LOG_BYTES:
-            log.replace(log.with_suffix(".log.1"))
-            self._log_read = 0
         bootstrap = self._folder / "bootstrap.json"
-        bootstrap.write_text(json.dumps(envoy_config.bootstrap(self._folder)))
+        with self._writing():
+            admin.unlink(missing_ok=True)
+            bootstrap.write_text(json.dumps(envoy_config.bootstrap(self._folder)))
         command = [binary(), "-c", str(bootstrap), "--concurrency", "2", "--use-dynamic-base-id"]
         command += ["--log-level", "warning", "--admin-address-path", str(admin)]
         environment = {"PATH": os.defpath, "LC_ALL": "C", **self._marks}
         process_table.launch(command, environment, self._folder, log)
 
-    def _refuse_taken(self, port: int, running: bool) -> None:
-        if running and (now := self.routed()) and now.listen_port == port:
+    def _bound_log(self) -> None:
+        """At every change, and cut in place: Envoy appends to it, and goes on at its new end."""
+        log = self._folder / "envoy.log"
+        with self._writing():
+            if self._log_size() > LOG_BYTES:
+                shutil.copyfile(log, log.with_suffix(".log.1"))
+                os.truncate(log, 0)
+        self._log_read = self._log_size()
+
+    def _refuse_taken(self, port: int, now: Routing | None) -> None:
+        if now and now.listen_port == port:
             return
         end = time.monotonic() + CLOSING_SECONDS
         while problem := _in_the_way(port):
@@ -208,10 +246,10 @@ class EnvoyProxy:
     def _groups(self) -> set[str]:
         return envoy_config.groups_of(self._get("/clusters?format=json"))
 
-    def _has(self, groups: Sequence[str], endpoints: tuple[Endpoint, ...]) -> bool:
+    def _has(self, wanted: Routing) -> bool:
         status = self._get("/clusters?format=json")
-        there = [one for one in envoy_config.endpoints_of(status) if one.group in groups]
-        return envoy_config.groups_of(status) >= set(groups) and there == list(endpoints)
+        there = [one for one in envoy_config.endpoints_of(status) if one.group in wanted.groups]
+        return envoy_config.groups_of(status) >= wanted.groups and there == list(wanted.endpoints)
 
     def _does(self, wanted: Routing) -> bool:
         now = self._routed()
@@ -224,8 +262,14 @@ class EnvoyProxy:
         }
         return now.weights == routed
 
-    def _await(self, there: Callable[[], bool], what: str, wanted: Routing) -> None:
-        end, problem = time.monotonic() + EFFECT_SECONDS, "it shows something else"
+    def _await(
+        self,
+        there: Callable[[], bool],
+        what: str,
+        wanted: Routing,
+        seconds: float = EFFECT_SECONDS,
+    ) -> None:
+        end, problem = time.monotonic() + seconds, "it shows something else"
         while time.monotonic() < end:
             try:
                 if there():
@@ -238,7 +282,7 @@ class EnvoyProxy:
                 raise TransientError(f"asked Envoy for {what}; it has ended: {said}")
             time.sleep(0.02)
         raise TransientError(
-            f"asked Envoy for {what}; after {EFFECT_SECONDS:.0f} s {problem}; its log says: {said}"
+            f"asked Envoy for {what}; after {seconds:.0f} s {problem}; its log says: {said}"
         )
 
     def _log_size(self) -> int:

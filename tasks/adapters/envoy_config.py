@@ -1,9 +1,10 @@
 """Envoy's configuration as files (LDS, RDS, CDS, EDS), which it watches: weights move without a restart. Pure.
 
 Each instance is a locality (a zone) of its own: that is what makes Envoy count per instance, while the group stays one
-cluster in which a dead instance can be passed over.
+cluster, whose weight is the percentage that was asked for.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,11 @@ EXTENSION: Final = "type.googleapis.com/envoy.extensions.filters."
 SPLITTER_ZONE: Final = "splitter"
 ROUTES: Final = "weights"
 LISTENER: Final = "users"
-FLUSH: Final = "0.25s"  # histograms reach the admin page at a flush only; Envoy's default is 5 s
+NAME: Final = re.compile(
+    r"[A-Za-z0-9_-]+"
+)  # part of a file's name, and of a counter's, which is split at dots
+UNLIMITED: Final = 1_000_000
+IDLE: Final = "1s"  # shorter than what servers keep an idle connection for: uvicorn and Node.js 5 s, gunicorn 2 s
 ALL_MS: Final = 3_600_000.0
 BOUNDS_MS: Final = (
     *(1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0, 75.0, 100.0, 150.0, 200.0, 250.0, 300.0, 400.0, 500.0),
@@ -41,6 +46,41 @@ class Routing:
     endpoints: tuple[Endpoint, ...]
     listen_port: int
 
+    @property
+    def groups(self) -> set[str]:
+        return {one.group for one in self.endpoints} | set(self.weights)
+
+
+def why_not(wanted: Routing) -> str:
+    """What Envoy would not do, or not count; empty if it can be asked for."""
+    names = [*wanted.groups, *(one.instance for one in wanted.endpoints)]
+    if odd := sorted(name for name in names if not NAME.fullmatch(name)):
+        return f"the names {odd}, of which not all is letters, digits, - or _"
+    if min(wanted.weights.values(), default=0) < 0 or sum(wanted.weights.values()) not in (0, 100):
+        return f"the weights {dict(wanted.weights)}, which are not shares of 100"
+    return ""
+
+
+def meanwhile(now: Routing | None, wanted: Routing) -> tuple[Endpoint, ...]:
+    """The instances to have while weights move: a group that loses users keeps who serves them until it has lost them.
+
+    Not who had an address or a name that somebody else has now: Envoy knows instances by their address.
+    """
+    if now is None:
+        return wanted.endpoints
+    losing = {
+        group
+        for group, weight in now.weights.items()
+        if group in wanted.groups and weight > wanted.weights.get(group, 0)
+    }
+    known = {(one.group, key) for one in wanted.endpoints for key in (one.instance, one.address)}
+    leaving = [
+        one
+        for one in now.endpoints
+        if one.group in losing and not known & {(one.group, one.instance), (one.group, one.address)}
+    ]
+    return tuple(sorted([*wanted.endpoints, *leaving]))
+
 
 def bootstrap(folder: Path) -> Resource:
     """The only file that Envoy reads once. Its admin page gets a free port, which it writes to a file."""
@@ -55,7 +95,7 @@ def bootstrap(folder: Path) -> Resource:
             "lds_config": watched(folder, "lds.json"),
             "cds_config": watched(folder, "cds.json"),
         },
-        "stats_flush_interval": FLUSH,
+        "stats_flush_on_admin": True,  # histograms are gathered when somebody asks: see EnvoyProxy.stats
         "stats_config": {
             "histogram_bucket_settings": [
                 {"match": {"suffix": "upstream_rq_time"}, "buckets": [*BOUNDS_MS, ALL_MS]}
@@ -86,7 +126,17 @@ def listener(folder: Path, port: int) -> list[Resource]:
 
 
 def clusters(folder: Path, groups: Iterable[str]) -> list[Resource]:
-    """One for each group. Round robin: instances of a group are compared, so they get equal shares."""
+    """One for each group. Round robin: instances of a group are compared, so they get equal shares.
+
+    Envoy ends idle connections before instances do: a request sent into a connection that is being closed is lost.
+    Nor does it limit anything: what it turns away itself (its default: above 1024 at once) is charged to no instance.
+    """
+    limits = ("max_connections", "max_pending_requests", "max_requests")
+    options = {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "common_http_protocol_options": {"idle_timeout": IDLE},
+        "explicit_http_config": {"http_protocol_options": {}},
+    }
     return [
         {
             "@type": f"{CONFIG}cluster.v3.Cluster",
@@ -95,6 +145,10 @@ def clusters(folder: Path, groups: Iterable[str]) -> list[Resource]:
             "connect_timeout": "2s",
             "lb_policy": "ROUND_ROBIN",
             "eds_cluster_config": {"eds_config": watched(folder, eds_file(group))},
+            "circuit_breakers": {"thresholds": [dict.fromkeys(limits, UNLIMITED)]},
+            "typed_extension_protocol_options": {
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options
+            },
         }
         for group in groups
     ]
@@ -134,22 +188,9 @@ def _route(weights: Mapping[str, int]) -> Resource:
         body = {"inline_string": "nothing is routed here yet\n"}
         return {"match": everything, "direct_response": {"status": 503, "body": body}}
     shares = [{"name": group, "weight": weight} for group, weight in sorted(weights.items())]
-    # A connection that was refused has carried no request: another instance of the same group may have it. Nothing
-    # else is tried again: what an instance did with a request nobody here can know.
-    retry = {
-        "retry_on": "connect-failure",
-        "num_retries": 2,
-        "host_selection_retry_max_attempts": 3,
-        "retry_host_predicate": [
-            {
-                "name": "others",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
-                },
-            }
-        ],
-    }
-    route = {"weighted_clusters": {"clusters": shares}, "timeout": "300s", "retry_policy": retry}
+    # Nothing is tried again: an instance that died must show in its counters, or its canary would be praised for what
+    # the others answered.
+    route = {"weighted_clusters": {"clusters": shares}, "timeout": "300s"}
     return {"match": everything, "route": route}
 
 

@@ -2,7 +2,7 @@
 
 `cluster.<group>.zone.splitter.<instance>.upstream_rq_*`, because each instance is a zone (see envoy_config.py). A
 request counts when it has ended, once, by the answer users got: 5xx of the instance, or Envoy's own 503 for a connection
-that broke. All of it restarts at 0 with Envoy, and with a group that is taken out and comes back.
+that broke or was refused, which has no latency. Whom users left before the answer counts nowhere. All of it restarts at 0 with Envoy, and with a group that is taken out and comes back.
 """
 
 import re
