@@ -27,6 +27,15 @@ app = App(
     version="0.1.0",
 )
 
+# Only when asked for: the judge's numpy must not slow down `bakewell status`.
+app.command(
+    "flows.command_judge:explain", help="Show why a release was promoted, or not: the evidence."
+)
+app.command(
+    "flows.command_judge:judge",
+    help="Ask the judge: what it will see, what it would have said, how often it is wrong.",
+)
+
 
 class Exit(IntEnum):
     DONE = 0

@@ -70,6 +70,7 @@ def release_report(
     NotFoundError if the journal does not know the release.
     """
     story = _story(state, events, service, release)
+    known_spec = story.release.spec
     lines = (
         f"# {text(story.name)}: {text(_outcome(story))}",
         "",
@@ -78,7 +79,7 @@ def release_report(
         *_later(story),
         *_what_changed(story),
         *_evidence(story, evidence),
-        *(line for course in story.courses for line in environment_report(course)),
+        *(line for course in story.courses for line in environment_report(course, known_spec)),
         *_what_next(story),
     )
     return "\n".join(lines) + "\n"

@@ -7,15 +7,18 @@ from pydantic import JsonValue
 
 from flows.bins import ended, who
 from flows.course import Course, Taken
+from flows.evidence_plot import markdown_plot
 from flows.markdown import table, text
 from flows.picture import markdown_picture
+from flows.retelling import looks
 from flows.words import duration, percent
 from tasks.model import LatencyHistogram, Verdict
 from tasks.observe.counting import quantile_ms, totals
+from tasks.service import ServiceSpec
 
 
-def environment_report(course: Course) -> Iterable[str]:
-    """A chapter: the picture, what users saw, and what was decided when and why."""
+def environment_report(course: Course, spec: ServiceSpec | None = None) -> Iterable[str]:
+    """A chapter: the picture, what users saw, the evidence (if `spec` says how it was judged), what was decided and why."""
     yield f"## {text(course.environment.name)}: {ended(course)}"
     yield ""
     if picture := markdown_picture(course):
@@ -23,6 +26,8 @@ def environment_report(course: Course) -> Iterable[str]:
     elif course.observed or course.steps:
         yield from ("No traffic was observed during this rollout.", "")
     yield from _users(course)
+    if spec is not None and (plot := markdown_plot(looks(course, spec), course.name)):
+        yield from ("**The evidence**", "", plot, "")
     yield from _verdicts(course)
     yield from _steps(course)
 

@@ -159,6 +159,7 @@ class PeerJudge:
         total, _ = trial.log_odds()
         found["log_odds"] = round(max(total, NO_ODDS), 4)
         found["log_odds_needed"] = round(self._log_needed, 4)
+        found["burst"] = self._burst
         for name, one in trial.evidence.items():
             found[f"{name}: log odds"] = round(one.log_odds, 4)
             found[f"{name}: difference"] = round(one.difference, 6)

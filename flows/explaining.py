@@ -1,0 +1,159 @@
+"""Explaining a verdict: per metric the evidence and its threshold, per instance what it answered, and how it came to that."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import JsonValue
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from flows.bins import ended
+from flows.course import Course, courses, newest
+from flows.evidence_plot import AT_MOST, ODDS, power, series
+from flows.retelling import Look, looks
+from flows.strip import LEVELS
+from flows.words import count, duration, percent
+from tasks import platforms
+from tasks.errors import NotFoundError
+from tasks.journal.rules import fold
+from tasks.model import Sample
+from tasks.observe.counting import quantile_ms, totals
+from tasks.service import ServiceSpec
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One rollout, and every look of its judge."""
+
+    course: Course
+    looks: tuple[Look, ...]
+
+
+def explained(service: str, release: str) -> list[Explanation]:
+    """Of the newest rollout into each environment. NotFoundError if the journal does not know the release."""
+    events = platforms.journal().events(service)
+    known = fold(events).releases.get((service, release))
+    if known is None:
+        raise NotFoundError(
+            f"the journal knows no release {release!r} of {service!r}; `bakewell history {service}` lists them"
+        )
+    return [
+        Explanation(course, looks(course, known.spec))
+        for course in newest(courses(events, service, release))
+    ]
+
+
+def as_json(found: Sequence[Explanation]) -> list[JsonValue]:
+    """Per rollout: service, environment, release, ending, reason, looks [{seconds, step, verdict, reason, numbers}]."""
+    return [
+        {
+            "service": one.course.environment.service,
+            "environment": one.course.environment.name,
+            "release": one.course.release,
+            "ending": one.course.ending.value,
+            "reason": one.course.reason,
+            "looks": [
+                {
+                    "seconds": look.seconds,
+                    "step": look.step,
+                    "verdict": look.judgement.verdict.value,
+                    "reason": look.judgement.reason,
+                    "numbers": look.judgement.numbers,
+                }
+                for look in one.looks
+            ],
+        }
+        for one in found
+    ]
+
+
+def as_picture(found: Sequence[Explanation]) -> RenderableType:
+    """For people."""
+    return Group(*(part for one in found for part in _told(one)))
+
+
+def _told(one: Explanation) -> Iterable[RenderableType]:
+    yield Text(f"{one.course.name}: {ended(one.course)}", style="bold")
+    if not one.looks:
+        yield Text("  no traffic was observed: its gates asked for nothing but ready instances\n")
+        return
+    last = one.looks[-1]
+    yield Text(f"  {last.judgement.verdict.value}: {last.judgement.reason}")
+    yield Text(f"  {count(len(one.looks), 'look')} in {duration(one.course.seconds)}")
+    if series(one.looks, ODDS):
+        yield _metrics(one.looks)
+    yield _instances(one.course)
+    yield Text("")
+
+
+def _metrics(found: Sequence[Look]) -> Table:
+    numbers, needed = found[-1].judgement.numbers, _needed(found)
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 3, 0, 2), header_style="dim", title_justify="left"
+    )
+    for heading in ("metric", "compared", "difference", "odds", f"over time (| {power(needed)})"):
+        table.add_column(heading)
+    table.add_column("at most", justify="right")
+    table.add_column("allowed", justify="right")
+    bounds = series(found, AT_MOST)
+    for metric, points in series(found, ODDS).items():
+        margin = numbers.get(f"{metric}: margin")
+        table.add_row(
+            metric,
+            str(numbers.get(f"{metric}: compared", "")),
+            f"{float(str(numbers.get(f'{metric}: difference', 0))):+.3g}",
+            power(points[-1][1]),
+            _sparkline([value for _, value in points], needed),
+            percent(bounds[metric][-1][1]) if metric in bounds else "",
+            percent(float(str(margin))) if margin is not None else "",
+        )
+    return table
+
+
+def _needed(found: Sequence[Look]) -> float:
+    values = [look.judgement.numbers.get("log_odds_needed") for look in found]
+    return next((float(str(one)) for one in reversed(values) if one is not None), 4.605)
+
+
+def _sparkline(values: Sequence[float], needed: float) -> str:
+    """At most 40 looks; a full bar is what a roll-back needs."""
+    step = max(1, len(values) // 40)
+    chosen = values[::-1][::step][::-1]
+    return "".join(LEVELS[max(0, min(8, round(8 * value / needed)))] for value in chosen)
+
+
+def _instances(course: Course) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 2), header_style="dim")
+    table.add_column("instance")
+    for heading in ("requests", "failed", "p50", "p99"):
+        table.add_column(heading, justify="right")
+    names = {(one.group, one.instance) for sample in course.seen for one in sample.instances}
+    for group, name in sorted(names, key=lambda key: (key[0] != course.release, key)):
+        found = totals(_only(course, name), {group})
+        times = (quantile_ms(found.latency, share) for share in (0.5, 0.99))
+        words = [f"≤ {one:g} ms" if one is not None else "" for one in times]
+        failed = f"{found.failures:,} ({percent(found.failure_share)})"
+        table.add_row(name, f"{found.requests:,}", failed, *words)
+    return table
+
+
+def _only(course: Course, name: str) -> list[Sample]:
+    return [
+        replace(one, instances=tuple(each for each in one.instances if each.instance == name))
+        for one in course.seen
+    ]
+
+
+def spec_of(service: str) -> ServiceSpec:
+    """That of the newest release. NotFoundError if there is none."""
+    releases = [
+        one
+        for (name, _), one in fold(platforms.journal().events(service)).releases.items()
+        if name == service
+    ]
+    if not releases:
+        raise NotFoundError(
+            f"nothing of {service!r} was ever released; `bakewell status` lists what was"
+        )
+    return max(releases, key=lambda one: one.started_at).spec
