@@ -104,7 +104,7 @@ def demo(*, keep: bool = False) -> int:
 
 
 @app.command
-def release(path: Path, *, to: str = "", json: Json = False) -> int:
+def release(path: Path, *, to: str = "", despite_burn: str = "", json: Json = False) -> int:
     """Bake, scan and sign the service in a folder, and roll it out to its environments in order.
 
     Parameters
@@ -113,12 +113,14 @@ def release(path: Path, *, to: str = "", json: Json = False) -> int:
         Folder that holds service.yaml.
     to
         Stop after this environment.
+    despite_burn
+        Why it must start even if the service burns its error budget: because it mends that. Journalled.
     json
         Print the outcome as JSON.
     """
     from flows.run import run_release
 
-    outcome = run_release(path, to)
+    outcome = run_release(path, to, despite_burn)
     show(
         json,
         lambda: vars(outcome),

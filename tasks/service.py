@@ -132,6 +132,12 @@ class ErrorObjective(_Part):
     """At least this share of requests must not fail (5xx)."""
 
     objective: Share = Field(0.999, description="share of requests without failure, 0.999 = 99.9 %")
+    window_days: float = Field(
+        30, ge=1, le=366, description="the failures allowed in so many days are the error budget"
+    )
+    reserve: float = Field(
+        0.1, ge=0, le=1, description="no rollout starts when only this share of the budget is left"
+    )
 
 
 class LatencyObjective(_Part):
