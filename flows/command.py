@@ -51,7 +51,10 @@ def run(arguments: Sequence[str]) -> int:
     """Parse, run, and turn every error into a sentence and an exit code."""
     console.listen()
     try:
-        return int(app(arguments, exit_on_error=False, print_error=False) or 0)
+        answer = app(
+            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+        return int(answer or 0)
     except CycloptsError as error:
         console.show_error(error, hint="`bakewell --help` lists the commands")
         return Exit.BAD_INPUT
