@@ -184,7 +184,9 @@ class Canary(_Part):
 
     kind: Literal["canary"] = Field("canary", description="a growing share, observed at each step")
     weights: tuple[Annotated[int, Field(ge=1, le=99)], ...] = Field(
-        (10, 50), min_length=1, description="percent, growing"
+        (10, 20),
+        min_length=1,
+        description="percent, growing; up to 99 / (1 + baseline / replicas) the canary has peers of its own load",
     )
     replicas: int = Field(1, ge=1, le=1000, description="canary instances until promotion")
     baseline: int = Field(
