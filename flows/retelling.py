@@ -67,7 +67,7 @@ def _burst(course: Course) -> float | None:
 
 
 def _step_at(course: Course, at: datetime) -> Taken | None:
-    begun = [taken for taken in course.steps if taken.at <= at]
+    begun = [taken for taken in course.steps if taken.at < at]
     return begun[-1] if begun else None
 
 
