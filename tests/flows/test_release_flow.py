@@ -245,8 +245,12 @@ def test_an_approval_lets_it_in_and_silence_ends_it_untouched(scene: Scene) -> N
     assert [one.by for one in scene.told(Approved)] == ["somebody"]
 
 
-def test_a_regression_after_promotion_goes_back_by_itself(scene: Scene) -> None:
+@pytest.mark.parametrize("objective", ["0.99", "0.5"], ids=["broken objective", "kept objective"])
+def test_a_regression_after_promotion_goes_back_by_itself(scene: Scene, objective: str) -> None:
+    """Also one that keeps the objective: it is compared with the group before it."""
     scene.edit(observe={**QUICK, "watch_seconds": 20})
+    file = scene.folder / "service.yaml"
+    file.write_text(file.read_text().replace("objective: 0.99", f"objective: {objective}"))
     scene.release()
     artifact = scene.write("2")
 
