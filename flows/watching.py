@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 
-from flows.calibration import measured_burst
 from flows.errand import Errand
 from flows.heal import settle
 from flows.observation import Observation, batch
@@ -50,8 +49,7 @@ def newest(samples: Sequence[Sample | Unseen]) -> list[Sample | Unseen]:
 def _regression(errand: Errand, seconds: float, rollout: list[Sample | Unseen]) -> Judgement | None:
     """The judgement that takes it back, or None when the watch is over or somebody else has changed the environment."""
     place, release = errand.place, errand.release.id
-    burst = measured_burst(errand.environment)
-    judge = RegressionJudge(errand.release.spec.objectives, place.observe, burst)
+    judge = RegressionJudge(errand.release.spec.objectives, place.observe)
     others = groups_beside(release, rollout)
     samples, end = [*rollout], time.monotonic() + seconds
     last = take_sample(errand.environment)

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from tasks.model import Sample
-from tasks.observe.tails import at_least_of
+from tasks.observe.tails import chance_of_ranks
 
 WINDOW_SECONDS: Final = 60.0
 NEARLY: Final = 0.9  # of a window: samples are never exactly as far apart as asked
@@ -44,11 +44,8 @@ class Growths:
 
     @property
     def chance(self) -> float:
-        """How often so many of the fastest minutes would be the release's if nothing had changed (exact, by ranks)."""
-        everything, count = sorted((*self.now, *self.before)), len(self.now)
-        line = everything[-count - 1]
-        fast, marked = (sum(one > line for one in some) for some in (self.now, everything))
-        return at_least_of(fast, count, marked, len(everything))
+        """How often so many of the fastest minutes would be the release's if nothing had changed."""
+        return chance_of_ranks(self.now, self.before)
 
     def __str__(self) -> str:
         grown, usual = (float(np.median(one)) for one in (self.now, self.before))
