@@ -46,7 +46,10 @@ class Judged:
 
 @dataclass(frozen=True)
 class Course:
-    """One attempt to bring a release into an environment. `ended_at` is that of its newest event while it goes on."""
+    """One attempt to bring a release into an environment. `ended_at` is that of its newest event while it goes on.
+
+    `earlier`: samples of attempts before this one that promoted nothing: the judge goes on with them.
+    """
 
     release: str
     environment: Environment
@@ -59,6 +62,7 @@ class Course:
     steps: tuple[Taken, ...] = ()
     samples: tuple[Sample | Unseen, ...] = ()
     verdicts: tuple[Judged, ...] = ()
+    earlier: tuple[Sample | Unseen, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -105,12 +109,20 @@ def courses(events: Iterable[Event], service: str, release: str) -> tuple[Course
         if isinstance(body, RolloutStarted):
             open_at[event.environment] = len(found)
             start = Course(release, body.environment, body.artifact, event.at, event.at)
-            found.append(start)
+            found.append(replace(start, earlier=_evidence(found, event.environment)))
         elif (place := open_at.get(event.environment)) is not None:
             found[place] = _continued(found[place], event, body)
             if found[place].ending is not Ending.GOES_ON:
                 del open_at[event.environment]
     return tuple(found)
+
+
+def _evidence(before: Sequence[Course], environment: str) -> tuple[Sample | Unseen, ...]:
+    """What earlier attempts saw. Once promoted, a release begins anew."""
+    here = [course for course in before if course.environment.name == environment]
+    if not here or here[-1].ending is Ending.PROMOTED:
+        return ()
+    return (*here[-1].earlier, *here[-1].samples)
 
 
 def _continued(course: Course, event: Event, body: object) -> Course:

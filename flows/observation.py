@@ -6,15 +6,16 @@ seen is lost, and nothing counts twice.
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from flows.calibration import measured_burst
+from flows.course import courses
 from flows.errand import Errand
 from flows.progress import Progress
 from flows.story import Tone, tell
 from flows.tenure import Tenure
 from tasks import platforms
-from tasks.journal.rules import Sampled, body_of
+from tasks.journal.rules import Sampled
 from tasks.model import Environment, FleetStatus, Judgement, Reading, Sample, Step, Unseen, Verdict
 from tasks.observe.actions import take_sample
 from tasks.observe.counting import difference
@@ -43,12 +44,10 @@ class Observation:
     def until_decided(self, step: Step, converged: Converged) -> Judgement:
         """The fleet is kept at the step's spec meanwhile. Any verdict but KEEP_OBSERVING ends it."""
         errand, settings = self._errand, self._errand.place.observe
-        started_at, fleet = (
-            datetime.now(UTC),
-            platforms.connect(errand.environment.platform).fleet,
-        )
+        fleet = platforms.connect(errand.environment.platform).fleet
         progress = Progress(f"{errand.where} {step.name}")
         last = take_sample(errand.environment)
+        started_at = last.at
         while True:
             time.sleep(settings.interval_seconds)
             if plan(step.spec, fleet.read(errand.environment), errand.admitted):
@@ -68,21 +67,19 @@ class Observation:
         self.samples.append(sample)
 
     def _look(self, step: Step, started_at: datetime) -> Judgement:
+        """By the clock of the samples: so the journal alone is enough to repeat it (flows/retelling.py)."""
         release = self._errand.release.id
         peers = tuple(
             group.name for group in step.spec.groups if group.name != release and group.weight
         )
-        return self._judge.judge(self.samples, release, peers, started_at, datetime.now(UTC))
+        return self._judge.judge(self.samples, release, peers, started_at, self.samples[-1].at)
 
 
 def recorded(journal: Journal, here: Environment, release: str) -> list[Sample | Unseen]:
-    """The samples of this release in this environment, as the journal has them."""
-    bodies = (
-        body_of(event)
-        for event in journal.events(here.service)
-        if (event.environment, event.release, event.kind) == (here.name, release, "sampled")
-    )
-    return [body.sample for body in bodies if isinstance(body, Sampled)]
+    """What earlier tries of this rollout have seen, as the journal has it. Once promoted, a release begins anew."""
+    found = courses(journal.events(here.service), here.service, release)
+    mine = [one for one in found if one.environment.name == here.name]
+    return [*mine[-1].earlier, *mine[-1].samples] if mine else []
 
 
 def batch(before: Reading | Unseen, after: Reading | Unseen) -> Sample | Unseen:

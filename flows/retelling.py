@@ -5,12 +5,12 @@ The verdict follows from the samples alone, so anybody can repeat it; and a judg
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
 from flows.course import Course, Taken
-from tasks.model import InstanceTraffic, Judgement, Sample, Verdict
+from tasks.model import InstanceTraffic, Judgement, Sample, Unseen, Verdict
 from tasks.observe.betting import dispersion
 from tasks.observe.merging import Window
 from tasks.observe.peers import PeerJudge
@@ -34,16 +34,23 @@ def looks(course: Course, spec: ServiceSpec, settings: Observe | None = None) ->
     place = spec.environment_spec(course.environment.name)
     chosen = settings or (place.observe if place else Observe())
     judge = PeerJudge(spec.objectives, chosen, places_of(spec), _burst(course))
-    found = []
+    found, began = [], dict[datetime, datetime]()
     for count, sample in enumerate(course.samples, start=1):
         if (taken := _step_at(course, sample.at)) is None:
             continue
+        begun = began.setdefault(taken.at, _begun(sample))
         groups = [one.name for one in taken.step.spec.groups if one.weight]
         peers = tuple(name for name in groups if name != course.release)
-        judgement = judge.judge(course.samples[:count], course.release, peers, taken.at, sample.at)
+        shown = (*course.earlier, *course.samples[:count])
+        judgement = judge.judge(shown, course.release, peers, begun, sample.at)
         after = (sample.at - course.started_at).total_seconds()
         found.append(Look(after, taken.step.name, judgement))
     return tuple(found)
+
+
+def _begun(first: Sample | Unseen) -> datetime:
+    """When the first reading of a step was taken, by its first sample: soak and deadline count from there."""
+    return first.at - timedelta(seconds=first.seconds if isinstance(first, Sample) else 0.0)
 
 
 def places_of(spec: ServiceSpec) -> int:
@@ -60,7 +67,7 @@ def _burst(course: Course) -> float | None:
 
 
 def _step_at(course: Course, at: datetime) -> Taken | None:
-    begun = [taken for taken in course.steps if taken.at <= at]
+    begun = [taken for taken in course.steps if taken.at < at]
     return begun[-1] if begun else None
 
 

@@ -6,8 +6,7 @@ the rest of the watch; traffic stays where it was promoted to, and the previous 
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import timedelta
 
 from flows.errand import Errand
 from flows.heal import settle
@@ -19,19 +18,19 @@ from tasks import platforms
 from tasks.journal.rules import RolledBack, Sampled, VerdictGiven, fold, record
 from tasks.model import Judgement, Reading, Sample, Unseen, Verdict
 from tasks.observe.actions import take_sample
-from tasks.observe.rules import SloJudge
+from tasks.observe.regression import RegressionJudge
 
-LAST_SAMPLES = 30
+LAST_SECONDS = 600.0  # of the rollout: how the previous group did
 
 
 def watch(errand: Errand, seen: Observation) -> None:
-    """StoppedError if the release was taken back. Compared with the objectives, and with how the previous group did when
-    it was last seen: what broke for both is no reason to go back."""
-    seconds = errand.place.observe.watch_seconds
+    """StoppedError if the release was taken back. Compared with how the previous group did when it was last seen, and with
+    the objectives."""
+    seconds = errand.place.watched_seconds
     if errand.stable is None or not errand.steps or not seconds:
         return
     tell(f"watches it for {seconds:g} s more", Tone.WAIT, where=errand.where)
-    judgement = _regression(errand, before(seen.samples[-LAST_SAMPLES:], errand.release.id))
+    judgement = _regression(errand, seconds, newest(seen.samples))
     if judgement is None:
         return
     with tenure(
@@ -41,34 +40,38 @@ def watch(errand: Errand, seen: Observation) -> None:
             _go_back(held, errand, judgement)
 
 
-def before(samples: Sequence[Sample | Unseen], release: str) -> list[Sample]:
-    """The last samples of everybody but this release."""
-    return [
-        replace(one, instances=tuple(found for found in one.instances if found.group != release))
-        for one in samples
-        if isinstance(one, Sample)
-    ]
+def newest(samples: Sequence[Sample | Unseen]) -> list[Sample | Unseen]:
+    """The last ten minutes."""
+    since = samples[-1].at - timedelta(seconds=LAST_SECONDS) if samples else None
+    return [one for one in samples if since is not None and one.at > since]
 
 
-def _regression(errand: Errand, earlier: list[Sample]) -> Judgement | None:
+def _regression(errand: Errand, seconds: float, rollout: list[Sample | Unseen]) -> Judgement | None:
     """The judgement that takes it back, or None when the watch is over or somebody else has changed the environment."""
-    settings, release = errand.place.observe, errand.release.id
-    judge = SloJudge(errand.release.spec.objectives, settings)
-    others = tuple({found.group for one in earlier for found in one.instances})
-    started_at, end = datetime.now(UTC), time.monotonic() + settings.watch_seconds
-    samples: list[Sample | Unseen] = [*earlier]
+    place, release = errand.place, errand.release.id
+    judge = RegressionJudge(errand.release.spec.objectives, place.observe)
+    others = groups_beside(release, rollout)
+    samples, end = [*rollout], time.monotonic() + seconds
     last = take_sample(errand.environment)
+    started_at = last.at
     while time.monotonic() < end:
-        time.sleep(settings.interval_seconds)
+        time.sleep(place.observe.interval_seconds)
         reading = take_sample(errand.environment)
         samples.append(batch(last, reading))
         last = reading if isinstance(reading, Reading) else last
         if not _watched(errand, samples[-1]):
             return None
-        judgement = judge.judge(samples, release, others, started_at, datetime.now(UTC))
+        judgement = judge.judge(samples, release, others, started_at, samples[-1].at)
         if judgement.verdict is Verdict.ROLL_BACK:
             return judgement
     return None
+
+
+def groups_beside(release: str, samples: Sequence[Sample | Unseen]) -> tuple[str, ...]:
+    """Everybody else who was seen: all of them ran the artifact before."""
+    seen = [one for one in samples if isinstance(one, Sample)]
+    groups = {found.group for one in seen for found in one.instances}
+    return tuple(sorted(groups - {release}))
 
 
 def _watched(errand: Errand, sample: Sample | Unseen) -> bool:

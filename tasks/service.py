@@ -258,8 +258,12 @@ class Observe(_Part):
         le=1000,
         description="errors that come at a time; default: as `bakewell judge placebo` measured, else 10",
     )
-    watch_seconds: float = Field(
-        60, ge=0, le=86400, description="after promotion: a regression goes back by itself"
+    watch_seconds: float | None = Field(
+        None,
+        ge=0,
+        le=86400,
+        description="after promotion: a regression goes back by itself; default: as long as the previous group is"
+        " warm, where it was observed before",
     )
 
     def _contradictions(self) -> Iterator[Contradiction]:
@@ -308,6 +312,13 @@ class EnvironmentSpec(_Part):
     approval_seconds: float = Field(
         3600, gt=0, description="without an approval the rollout ends untouched"
     )
+
+    @property
+    def watched_seconds(self) -> float:
+        """After promotion. What was not observed before is not watched unless service.yaml says so."""
+        if self.observe.watch_seconds is not None:
+            return self.observe.watch_seconds
+        return 0.0 if isinstance(self.strategy, AllAtOnce) else self.warm_seconds
 
     def _contradictions(self) -> Iterator[Contradiction]:
         if not isinstance(canary := self.strategy, Canary):

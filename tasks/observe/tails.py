@@ -4,7 +4,7 @@ Terms are summed from the observed count upwards, each from the one before by it
 faster than a geometric series, so the sum is short even for a million requests.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import comb, exp, lgamma, log, log1p
 
 NEGLIGIBLE = 1e-17
@@ -39,6 +39,15 @@ def at_least_of(count: int, drawn: int, marked: int, population: int) -> float:
         min(drawn, marked),
         lambda k: (marked - k) * (drawn - k) / ((k + 1) * (rest - drawn + k + 1)),
     )
+
+
+def chance_of_ranks(some: Sequence[float], others: Sequence[float]) -> float:
+    """How often so many of the highest values would be among `some` if all were drawn from the same (exact): of as many
+    of the highest as there are of `some`. Ties count as low."""
+    everything = sorted((*some, *others))
+    line = everything[-len(some) - 1]
+    high, marked = (sum(one > line for one in each) for each in (some, everything))
+    return at_least_of(high, len(some), marked, len(everything))
 
 
 def _upper_sum(log_first: float, start: int, end: int, ratio: Callable[[int], float]) -> float:

@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Event
 from typing import Final
 
+import psutil
 import pytest
 
 HELLO: Final = Path(__file__).parents[2] / "deployments" / "services" / "hello"
@@ -125,6 +126,44 @@ def test_a_slow_version_takes_as_long_as_told(tmp_path: Path) -> None:
         begin = time.monotonic()
         one.ask("/")
         assert time.monotonic() - begin >= 0.12
+
+
+def seconds_of(one: Hello, requests: int) -> list[float]:
+    """How long each of these took."""
+    found = []
+    for _ in range(requests):
+        begin = time.monotonic()
+        one.ask("/")
+        found.append(time.monotonic() - begin)
+    return sorted(found)
+
+
+def test_its_delay_has_a_spread_and_a_tail_and_everything_can_be_slower(tmp_path: Path) -> None:
+    usual = {"delay_ms": 10, "delay_spread": 0.25, "tail_share": 0.1, "tail_factor": 10}
+    with hello(tmp_path, **usual) as one:
+        found = seconds_of(one, 120)
+    assert 0.009 < found[59] < 0.03, "the usual delay"
+    assert found[0] < 0.95 * found[59], "spread"
+    assert 1 <= sum(seconds > 0.05 for seconds in found) <= 40, "the tail"
+    with hello(tmp_path, **usual, delay_factor=5) as slower:
+        assert seconds_of(slower, 30)[15] > 0.04
+
+
+def test_a_late_fault_waits_until_the_copy_is_old_enough(tmp_path: Path) -> None:
+    with hello(tmp_path, failure_share=1.0, faulty_after_seconds=1.5) as one:
+        assert one.ask("/")[0] == 200
+        time.sleep(1.5)
+        assert one.ask("/")[0] == 500
+
+
+def test_a_leak_grows_by_what_was_said(tmp_path: Path) -> None:
+    with hello(tmp_path, leak_kb_per_request=1024) as one:
+        one.ask("/")
+        before = psutil.Process(one.process.pid).memory_info().rss
+        for _ in range(20):
+            one.ask("/")
+        grown = psutil.Process(one.process.pid).memory_info().rss - before
+    assert 15 * 2**20 < grown < 40 * 2**20
 
 
 def test_it_ends_at_once_when_nobody_is_connected(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 from math import comb, sqrt
 from statistics import NormalDist
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from tasks.model import InstanceTraffic, Sample, Unseen, Verdict
 from tasks.observe.rules import FALSE_ROLL_BACKS, SloJudge
-from tasks.observe.tails import at_least, at_least_of
+from tasks.observe.tails import at_least, at_least_of, chance_of_ranks
 from tasks.service import ErrorObjective, Objectives, Observe
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -89,3 +90,19 @@ def test_a_canary_exactly_at_its_objective_is_rarely_rolled_back_however_often_i
 
 def test_a_canary_beyond_its_objective_is_found() -> None:
     assert all(observed(seed, 0.05) is Verdict.ROLL_BACK for seed in range(50))
+
+
+def test_ranks_are_as_surprising_as_enumeration_says() -> None:
+    """Of all ways in which three of eight values could have been the new ones."""
+    values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+    for some in combinations(values, 3):
+        high = sum(one > 5 for one in some)
+        as_high = sum(sum(one > 5 for one in drawn) >= high for drawn in combinations(values, 3))
+        others = [one for one in values if one not in some]
+        expected = as_high / comb(8, 3) if high * 8 > 3 * 3 else 1.0
+        assert chance_of_ranks(some, others) == pytest.approx(expected)
+
+
+def test_values_that_are_all_the_same_say_nothing() -> None:
+    assert chance_of_ranks([0.0] * 20, [0.0] * 20) == 1.0
+    assert chance_of_ranks([0.0, 0.0, 1.0], [0.0] * 20) > 0.1

@@ -142,3 +142,13 @@ def test_numbers_have_an_end() -> None:
 def test_a_strategy_keeps_its_kind() -> None:
     spec = EnvironmentSpec(name="a", platform=PlatformName.PROCESS, strategy=AllAtOnce())
     assert EnvironmentSpec.model_validate_json(spec.model_dump_json()).strategy == AllAtOnce()
+
+
+def test_it_is_watched_as_long_as_the_way_back_is_warm_if_it_was_observed_before() -> None:
+    canary = place("a")
+    unobserved = canary.model_copy(update={"strategy": AllAtOnce()})
+    assert canary.watched_seconds == canary.warm_seconds == 600
+    assert unobserved.watched_seconds == 0
+    told = Observe(watch_seconds=30)
+    assert canary.model_copy(update={"observe": told}).watched_seconds == 30
+    assert unobserved.model_copy(update={"observe": told}).watched_seconds == 30

@@ -46,17 +46,38 @@ PAGE = """<!doctype html>
 
 @dataclass(frozen=True)
 class Settings:
-    """What makes one version differ from another. `failure_share` of the requests is answered with 500, at even
-    distances: with 0.2 every fifth."""
+    """What makes one version differ from another: how it greets, and how it misbehaves.
+
+    `failure_share` of the requests is answered with 500, at even distances: with 0.2 every fifth; only once the copy is
+    `faulty_after_seconds` old.
+
+    `delay_ms` is how long an answer usually takes. Two of three take so long give or take `delay_spread` (0.25: a
+    quarter; log-normal). `tail_share` of the requests, chosen by chance, takes `tail_factor` times as long: with 0.02
+    and 4 the 99th percentile is about four times `delay_ms`. `delay_factor` makes everything so much slower.
+
+    `leak_kb_per_request` is kept in memory of every request, and never given back.
+    """
 
     greeting: str
     version: str
-    failure_share: float
-    delay_ms: float
+    failure_share: float = 0.0
+    delay_ms: float = 0.0
+    faulty_after_seconds: float = 0.0
+    delay_spread: float = 0.0
+    delay_factor: float = 1.0
+    tail_share: float = 0.0
+    tail_factor: float = 1.0
+    leak_kb_per_request: float = 0.0
 
     @classmethod
     def read(cls, file: Path) -> "Settings":
         return cls(**json.loads(file.read_text(encoding="utf-8")))
+
+    def delay_seconds(self, chance: random.Random) -> float:
+        """How long the next answer takes."""
+        factor = self.tail_factor if chance.random() < self.tail_share else 1.0
+        around = chance.lognormvariate(0.0, self.delay_spread)
+        return self.delay_ms / 1000 * self.delay_factor * factor * around
 
 
 class Hello(BaseHTTPRequestHandler):
@@ -87,16 +108,17 @@ class Hello(BaseHTTPRequestHandler):
         return HTTPStatus.OK, "text/plain", "ok\n"
 
     def _page(self) -> tuple[HTTPStatus, str, str]:
-        settings = self.server.settings
-        if settings.delay_ms:
-            time.sleep(settings.delay_ms / 1000)
-        if self.server.fails_now():
+        server = self.server
+        if server.settings.delay_ms:
+            time.sleep(server.settings.delay_seconds(server.chance))
+        server.leak()
+        if server.fails_now():
             return (
                 HTTPStatus.INTERNAL_SERVER_ERROR,
                 "text/plain",
                 "this version fails now and then\n",
             )
-        return HTTPStatus.OK, "text/html; charset=utf-8", self.server.page()
+        return HTTPStatus.OK, "text/html; charset=utf-8", server.page()
 
     def _slowly(self) -> tuple[HTTPStatus, str, str]:
         time.sleep(random.uniform(*SLOW_MS) / 1000)
@@ -134,6 +156,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], settings: Settings) -> None:
         self.settings, self.draining = settings, False
+        self.chance, self._kept = random.Random(), list[bytes]()
         self._started, self._asked, self._requests = time.monotonic(), 0, 0
         self._open: set[socket.socket] = set()
         self._change = threading.Condition()
@@ -153,9 +176,16 @@ class Server(ThreadingHTTPServer):
 
     def fails_now(self) -> bool:
         share = self.settings.failure_share
+        if time.monotonic() - self._started < self.settings.faulty_after_seconds:
+            return False
         with self._change:
             self._asked += 1
             return int(self._asked * share) > int((self._asked - 1) * share)
+
+    def leak(self) -> None:
+        """Written to, so that the memory is really held."""
+        if size := round(1024 * self.settings.leak_kb_per_request):
+            self._kept.append(b"." * size)
 
     def process_request(
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
