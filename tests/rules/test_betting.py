@@ -19,7 +19,7 @@ from tasks.observe.betting import (
     stakes,
     vote_log_bets,
 )
-from tests.support.worlds import BATCHES, NULL_WORLDS, Streams, independent, with_failures
+from tests.benchmarks.judge.worlds import BATCHES, NULL_WORLDS, Streams
 
 RUNS = 2_000
 PEERS = 19
