@@ -163,10 +163,12 @@ class Wealth:
 
     def log(self) -> Floats:
         """The logarithm of the wealth now, its unspent money included."""
-        bets = self._log_running.shape[-1]
-        running = np.logaddexp.reduce(self._log_running, -1) - np.log(bets)
+        running, bets = self._log_running, self._log_running.shape[-1]
         left = np.log(self._left) if self._left > 0 else -np.inf
-        return np.asarray(np.logaddexp(running, left), float)
+        # By hand: np.logaddexp.reduce takes five times as long, and this is done for each of a thousand peers.
+        top = np.maximum(running.max(-1), left)
+        shares = np.exp(running - top[..., None]).sum(-1) / bets + np.exp(left - top)
+        return np.asarray(top + np.log(shares), float)
 
 
 def dispersion(bad: Floats, total: Floats) -> float:

@@ -29,7 +29,7 @@ class Ranking:
     def __init__(self, horizon: int, peers: int = 0, runs: tuple[int, ...] = ()) -> None:
         self._canary = Wealth(len(SHAPES), horizon, runs)
         self._peers = Wealth(len(SHAPES), horizon, (*runs, peers))
-        self._ever = np.zeros((*runs, peers))
+        self._now = self._ever = np.zeros((*runs, peers))
         self._seen = np.ones((*runs, peers), bool)
         self._spread = Spread((*runs, peers))
 
@@ -37,7 +37,9 @@ class Ranking:
         """So many more peers are known. The others go on: nobody gets rid of what it lost or won."""
         self._peers.widen(count)
         more = ((0, 0),) * (self._ever.ndim - 1) + ((0, count),)
-        self._ever, self._seen = np.pad(self._ever, more), np.pad(self._seen, more)
+        self._now, self._ever, self._seen = (
+            np.pad(one, more) for one in (self._now, self._ever, self._seen)
+        )
         self._spread.widen(count)
 
     def bet(self, canary: Floats, peers: Floats) -> None:
@@ -54,7 +56,8 @@ class Ranking:
         skipped = (count == 0) | np.isnan(peers)
         self._peers.bet(np.where(skipped[..., None], 0.0, rank_log_bets_of_each(peers)))
         self._seen = ~np.isnan(peers)
-        self._ever = np.maximum(self._ever, self._peers.log())
+        self._now = self._peers.log()
+        self._ever = np.maximum(self._ever, self._now)
         self._spread.see(np.where(skipped, np.nan, peers))
 
     # ---- what follows from it --------------------------------------------------------------------
@@ -64,7 +67,7 @@ class Ranking:
 
     def log_of_peers(self) -> Floats:
         """Of those that were seen last; -inf for the others."""
-        return np.where(self._seen, self._peers.log(), -np.inf)
+        return np.where(self._seen, self._now, -np.inf)
 
     def richest_peer(self) -> NDArray[np.int64]:
         return np.asarray(self.log_of_peers().argmax(-1))

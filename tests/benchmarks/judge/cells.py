@@ -116,9 +116,16 @@ def _measure(job: Job, rng: np.random.Generator, runs: int) -> tuple[Found, Shar
     if job.kind == "errors":
         world = {**worlds.NULL_WORLDS, **worlds.REGRESSIONS}[job.world]
         streams = world(rng, runs, PEERS, each)
-        return error_methods(streams), streams.bad[..., -1].cumsum(1)
+        found = error_methods(streams)
+        if extra := EXTRAS.get(job.world):
+            found |= extra(streams)
+        return found, streams.bad[..., -1].cumsum(1)
     seen = {**latencies.NULL_WORLDS, **latencies.REGRESSIONS}[job.world](rng, runs, PEERS, each)
-    return latency_methods(seen), seen.counts[..., -1, 7:].sum(-1).cumsum(1)
+    found = latency_methods(seen)
+    if job.world in EXTRAS:
+        views = ours.of_latency(seen)
+        found[JUDGE_WARM] = ours.rolled_back(views, STEPS, HORIZON, skip=WARM_STEPS)
+    return found, seen.counts[..., -1, 7:].sum(-1).cumsum(1)
 
 
 def _cell(job: Job, method: str, steps: Counts, harm: Shares) -> Cell:
@@ -164,19 +171,22 @@ def error_methods(streams: Streams) -> Found:
 
 
 def our_errors(streams: Streams) -> Found:
-    guarded, levels = ours.guarded(streams), ours.of_errors(streams)
-    long = ours.of_errors(streams, 3 * BATCH_STEPS)
+    """With 19 peers of its load, and with the three fresh ones of the default design."""
     three = Streams(streams.total[..., [0, 1, 2, -1]], streams.bad[..., [0, 1, 2, -1]])
-    return {
-        JUDGE: np.minimum(ours.rolled_back((levels,), STEPS, HORIZON), guarded),
-        JUDGE_THREE: np.minimum(
-            ours.rolled_back((ours.of_errors(three),), STEPS, HORIZON), ours.guarded(three)
-        ),
-        JUDGE_LONG: np.minimum(ours.rolled_back((long,), STEPS, HORIZON // 3), guarded),
-        JUDGE_WARM: np.minimum(
-            ours.rolled_back((levels,), STEPS, HORIZON, skip=WARM_STEPS), guarded
-        ),
-    }
+    return {JUDGE: _judged(streams), JUDGE_THREE: _judged(three)}
+
+
+def _judged(streams: Streams, batches: int = 1, skip: int = 0) -> Counts:
+    """In longer batches, or after a warm-up."""
+    levels = ours.of_errors(streams, batches * BATCH_STEPS)
+    found = ours.rolled_back((levels,), STEPS, HORIZON // batches, skip)
+    return np.minimum(found, ours.guarded(streams))
+
+
+EXTRAS: Final = {
+    "bad spells": lambda streams: {JUDGE_LONG: _judged(streams, batches=3)},
+    "cold start, old peers": lambda streams: {JUDGE_WARM: _judged(streams, skip=WARM_STEPS)},
+}
 
 
 def latency_methods(seen: Histograms) -> Found:
@@ -199,7 +209,6 @@ def latency_methods(seen: Histograms) -> Found:
         "anytime DKW band": rivals.dkw_band(canary, pooled),
         "multinomial mixture": rivals.multinomial(canary, pooled),
         JUDGE: ours.rolled_back(levels, STEPS, HORIZON),
-        JUDGE_WARM: ours.rolled_back(levels, STEPS, HORIZON, skip=WARM_STEPS),
     }
 
 

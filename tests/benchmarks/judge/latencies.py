@@ -11,7 +11,6 @@ from statistics import NormalDist
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tests.benchmarks.judge.worlds import (
     SECONDS,
@@ -34,7 +33,7 @@ PAST_SECONDS: Final = 300.0
 class Histograms:
     """`past` [runs, buckets]: what was known before."""
 
-    counts: NDArray[np.int32]
+    counts: Counts
     past: Counts
 
 
@@ -72,7 +71,7 @@ def _drawn(
     """`probabilities` broadcast to [runs, steps, instances, buckets]."""
     buckets = len(BOUNDS_MS) + 1
     counts = rng.multinomial(total, np.broadcast_to(probabilities, (*total.shape, buckets)))
-    return Histograms(counts.astype(np.int32), _past(rng, total, each))
+    return Histograms(counts, _past(rng, total, each))
 
 
 def _past(rng: np.random.Generator, total: Counts, each: float) -> Counts:

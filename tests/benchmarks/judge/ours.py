@@ -5,9 +5,10 @@ That it says what `PeerJudge` says on the same streams is checked by tests/rules
 
 from dataclasses import dataclass
 from math import log
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.observe.evidence import FEWEST_PEERS, LATELY_BATCHES
 from tasks.observe.gauges import WINDOWS_SECONDS
@@ -85,43 +86,55 @@ class _Metric:
         runs, _, instances = levels.level.shape
         self.levels = levels
         self.ranking = Ranking(horizon, instances - 1, (runs,))
+        self._largest = _largest(levels)
         self._batch = -1
-        self._differences = np.full(levels.level.shape[:2], np.nan)
 
     def at(self, step: int) -> None:
         if step not in self.levels.ends:
             return
         self._batch = self.levels.ends.index(step)
         now = self.levels.level[:, self._batch]
-        with np.errstate(invalid="ignore"):
-            others = np.nansum(now[:, :-1], -1) / (~np.isnan(now[:, :-1])).sum(-1)
-        self._differences[:, self._batch] = now[:, -1] - others
         few = (~np.isnan(now[:, :-1])).sum(-1) < FEWEST_PEERS
         self.ranking.bet(np.where(few[:, None], np.nan, now[:, -1:]), now[:, :-1])
 
     def log(self) -> Shares:
         return self.ranking.log()
 
-    def counts(self) -> Shares:
+    def counts(self) -> NDArray[np.bool_]:
         """Does its difference count: not trivial, not usual among peers?"""
         floor = np.maximum(self.levels.floor, self.ranking.least_difference())
-        lately = max(0, self._batch + 1 - LATELY_BATCHES)
-        largest = np.maximum(self._difference(0), self._difference(lately))
-        return np.asarray(largest >= floor)
+        return np.asarray(self._largest[:, max(self._batch, 0)] >= floor)
 
-    def _difference(self, since: int) -> Shares:
-        until = self._batch + 1
-        if self.levels.bad is None or self.levels.total is None:
-            found = self._differences[:, since:until]
-            seen = ~np.isnan(found)
-            return np.asarray(np.where(seen, found, 0.0).sum(1) / np.maximum(seen.sum(1), 1))
-        both = np.isfinite(self._differences[:, since:until])[..., None]
-        bad, total = (
-            np.where(both, one[:, since:until], 0).sum(1)
-            for one in (self.levels.bad, self.levels.total)
-        )
-        others = bad[:, :-1].sum(-1) / np.maximum(total[:, :-1].sum(-1), 1)
-        return np.asarray(bad[:, -1] / np.maximum(total[:, -1], 1) - others)
+
+def _largest(levels: Levels) -> Shares:
+    """After each batch: the canary's difference over all batches, or over the last few if that is larger."""
+    seen = ~np.isnan(levels.level)
+    count = seen[..., :-1].sum(-1)
+    others = np.where(seen, levels.level, 0)[..., :-1].sum(-1) / np.maximum(count, 1)
+    if levels.bad is None or levels.total is None:
+        there = seen[..., -1] & (count > 0)
+        apart = np.where(there, levels.level[..., -1] - others, 0.0)
+        return np.maximum(*(_over(apart, n) / np.maximum(_over(there, n), 1) for n in _SPANS))
+    bad, total = levels.bad, levels.total
+    arms = (bad[..., -1], total[..., -1], bad[..., :-1].sum(-1), total[..., :-1].sum(-1))
+
+    def difference(batches: int | None) -> Shares:
+        own, n, theirs, m = (_over(one, batches) for one in arms)
+        return np.asarray(own / np.maximum(n, 1) - theirs / np.maximum(m, 1))
+
+    return np.maximum(*(difference(n) for n in _SPANS))
+
+
+_SPANS: Final = (None, LATELY_BATCHES)
+
+
+def _over(values: NDArray[Any], batches: int | None) -> Shares:
+    """Sums over all batches until each, or over so many of the last."""
+    sums = values.cumsum(1).astype(float)
+    if batches is None:
+        return sums
+    before = np.concatenate([np.zeros_like(sums[:, :batches]), sums], 1)
+    return np.asarray(sums - before[:, : sums.shape[1]])
 
 
 def rolled_back(metrics: tuple[Levels, ...], steps: int, horizon: int, skip: int = 0) -> Counts:
