@@ -7,6 +7,7 @@ together. Promotion: an anytime-valid upper bound of how much worse the canary i
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
+from math import exp, log
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +21,7 @@ from tasks.observe.views import Batch, Kind, Metric
 FEWEST_PEERS: Final = 2
 PROMOTION_ERROR: Final = 0.05  # chance of ever promoting an artifact that is worse than the margin
 GUARD_SECONDS: Final = 30.0
+UPPER_TOLERANCE: Final = 1e-9  # of the wealth's logarithm
 LATELY_BATCHES: Final = 6  # a fault that begins late is no smaller for the time before it
 
 
@@ -81,7 +83,10 @@ class Differences:
 
 
 class MetricEvidence:
-    """All that is remembered about one metric. Two vectors and two wealths: it can be replayed from samples at any time."""
+    """All that is remembered about one metric. Two vectors and two wealths: it can be replayed from samples at any time.
+
+    `log_odds`: the logarithm of its wealth, against "just another instance".
+    """
 
     def __init__(self, metric: Metric, horizon: int, burst: float) -> None:
         self.metric = metric
@@ -96,12 +101,20 @@ class MetricEvidence:
         self._loads = Loads()
         self._log_safe, self._spent = np.zeros(len(SAFE)), np.zeros(len(SAFE))
         self._upper: float | None = None
+        self.log_odds, self._largest, self._usual = 0.0, 0.0, 0.0
         self._differences = Differences()
         self.batches = 0
 
     def update(self, canary: Batch, others: Batch, names: tuple[str, ...], seconds: float) -> None:
         """One batch. `names` are those of the others, in order."""
         self.batches += 1
+        self._bet(canary, others, names, seconds)
+        # Told at every look, several times: found once. Each batch was bet on by rank or by vote, so the two multiply.
+        self.log_odds = float(self.ranking.log() + self.voted.log())
+        self._largest = max(self.difference, self._lately)
+        self._usual = float(self.ranking.least_difference())
+
+    def _bet(self, canary: Batch, others: Batch, names: tuple[str, ...], seconds: float) -> None:
         counted = Counts(
             float(canary.bad.sum()),
             float(canary.total.sum()),
@@ -171,11 +184,6 @@ class MetricEvidence:
     # ---- what follows from it --------------------------------------------------------------------
 
     @property
-    def log_odds(self) -> float:
-        """Against "just another instance". Each batch was bet on by rank or by vote, so the two multiply."""
-        return float(self.ranking.log() + self.voted.log())
-
-    @property
     def stands_out(self) -> bool:
         """No peer looks or ever looked like this."""
         return bool(self.ranking.stands_out(self.log_odds))
@@ -194,11 +202,7 @@ class MetricEvidence:
     @property
     def unusual(self) -> bool:
         """It is more than what peers differ by among themselves, for ever: machines are unequal."""
-        return self._largest >= float(self.ranking.least_difference())
-
-    @property
-    def _largest(self) -> float:
-        return max(self.difference, self._lately)
+        return self._largest >= self._usual
 
     @property
     def difference(self) -> float:
@@ -223,16 +227,20 @@ class MetricEvidence:
         return self._upper
 
     def _found_upper(self) -> float:
-        """By dividing the interval again and again, into many parts at once."""
-        needed, low, high = -np.log(PROMOTION_ERROR), -1.0, 1.0
-        if self._log_safe_at(high) < needed:
-            return 1.0
-        for _ in range(6):
-            margins = np.linspace(low, high, 65)
-            logs = np.logaddexp.reduce(self._log_safe - margins[:, None] * self._spent, -1)
-            enough = int(np.argmax(logs - np.log(len(SAFE)) >= needed))
-            low, high = float(margins[max(enough - 1, 0)]), float(margins[enough])
-        return high
+        """By Newton's steps from above: the logarithm of a sum of exponentials is convex, so none goes too far."""
+        needed = -log(PROMOTION_ERROR) + log(len(SAFE))
+        pairs = list(zip(self._log_safe.tolist(), self._spent.tolist(), strict=True))
+        margin = 1.0
+        for _ in range(100):
+            logs = [safe - margin * spent for safe, spent in pairs]
+            top = max(logs)
+            shares = [exp(one - top) for one in logs]
+            more = top + log(sum(shares)) - needed
+            slope = sum(-spent * share for (_, spent), share in zip(pairs, shares, strict=True))
+            if more <= UPPER_TOLERANCE or slope <= 0:
+                break
+            margin -= more * sum(shares) / slope
+        return 1.0 if more < 0 and margin == 1.0 else max(margin, -1.0)
 
     def _log_safe_at(self, margin: float) -> float:
         found = np.logaddexp.reduce(self._log_safe - margin * self._spent)
