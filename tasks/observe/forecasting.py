@@ -23,8 +23,8 @@ from tasks.observe.betting import (
     vote_log_bets,
 )
 from tasks.observe.evidence import FEWEST_PEERS, PROMOTION_ERROR
+from tasks.observe.guarding import GUARD_REQUESTS, GUARD_SHARE
 from tasks.observe.peers import FALSE_ROLL_BACKS
-from tasks.observe.trial import GUARD_REQUESTS, GUARD_SHARE
 from tasks.observe.views import USUAL_ERRORS
 
 RUNS: Final = 200
