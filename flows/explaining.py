@@ -2,24 +2,28 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
+from typing import Final
 
 from pydantic import JsonValue
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flows.bins import ended
+from flows.bins import ended, within
 from flows.course import Course, courses, newest
 from flows.evidence_plot import AT_MOST, ODDS, power, series
 from flows.retelling import Look, looks
 from flows.strip import LEVELS
-from flows.words import count, duration, percent
+from flows.words import count, duration, one_line, percent
 from tasks import platforms
 from tasks.errors import NotFoundError
 from tasks.journal.rules import fold
 from tasks.model import Sample
-from tasks.observe.counting import quantile_ms, totals
+from tasks.observe.counting import totals
 from tasks.service import ServiceSpec
+
+MOST_MARKS: Final = 40
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def _told(one: Explanation) -> Iterable[RenderableType]:
         yield Text("  no traffic was observed: its gates asked for nothing but ready instances\n")
         return
     last = one.looks[-1]
-    yield Text(f"  {last.judgement.verdict.value}: {last.judgement.reason}")
+    yield Text(f"  {last.judgement.verdict.value}: {one_line(last.judgement.reason)}")
     yield Text(f"  {count(len(one.looks), 'look')} in {duration(one.course.seconds)}")
     if series(one.looks, ODDS):
         yield _metrics(one.looks)
@@ -117,10 +121,10 @@ def _needed(found: Sequence[Look]) -> float:
 
 
 def _sparkline(values: Sequence[float], needed: float) -> str:
-    """At most 40 looks; a full bar is what a roll-back needs."""
-    step = max(1, len(values) // 40)
+    """At most 40 looks, the newest among them; a full bar is what a roll-back needs."""
+    step = ceil(len(values) / MOST_MARKS) or 1
     chosen = values[::-1][::step][::-1]
-    return "".join(LEVELS[max(0, min(8, round(8 * value / needed)))] for value in chosen)
+    return "".join(LEVELS[round(8 * max(0.0, min(1.0, value / needed)))] for value in chosen)
 
 
 def _instances(course: Course) -> Table:
@@ -131,10 +135,9 @@ def _instances(course: Course) -> Table:
     names = {(one.group, one.instance) for sample in course.seen for one in sample.instances}
     for group, name in sorted(names, key=lambda key: (key[0] != course.release, key)):
         found = totals(_only(course, name), {group})
-        times = (quantile_ms(found.latency, share) for share in (0.5, 0.99))
-        words = [f"≤ {one:g} ms" if one is not None else "" for one in times]
-        failed = f"{found.failures:,} ({percent(found.failure_share)})"
-        table.add_row(name, f"{found.requests:,}", failed, *words)
+        times = [within(found.latency, share) for share in (0.5, 0.99)]
+        failed = f"{found.failures:,} ({percent(found.failure_share)})" if found.requests else "-"
+        table.add_row(Text(one_line(name)), f"{found.requests:,}", failed, *times)
     return table
 
 
