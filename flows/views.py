@@ -189,7 +189,7 @@ def checks(reference: str, found: Sequence[Check]) -> RenderableType:
     because = f"because of {listed(bad)}" if bad else "nothing could be checked"
     words = "may run" if passed else f"may NOT run: {because}"
     style = "bold green" if passed else "bold red"
-    return Group(table, Text(f"{one_line(reference)} {words}", style=style, overflow="fold"))
+    return Group(table, Text(one_line(f"{reference} {words}"), style=style, overflow="fold"))
 
 
 def chain(events: Sequence[Event], broken: ChainBreak | None) -> RenderableType:
