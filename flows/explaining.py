@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import JsonValue
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +25,7 @@ from tasks.observe.counting import totals
 from tasks.service import ServiceSpec
 
 MOST_MARKS: Final = 40
+INDENTED: Final = (0, 0, 0, 2)
 
 
 @dataclass(frozen=True)
@@ -86,16 +88,18 @@ def _told(one: Explanation) -> Iterable[RenderableType]:
     yield Text(f"  {last.judgement.verdict.value}: {one_line(last.judgement.reason)}")
     yield Text(f"  {count(len(one.looks), 'look')} in {duration(one.course.seconds)}")
     if series(one.looks, ODDS):
-        yield _metrics(one.looks)
-    yield _instances(one.course)
+        yield Padding(_metrics(one.looks), INDENTED, expand=False)
+    yield Padding(_instances(one.course), INDENTED, expand=False)
     yield Text("")
+
+
+def _table() -> Table:
+    return Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
 
 
 def _metrics(found: Sequence[Look]) -> Table:
     numbers, needed = found[-1].judgement.numbers, _needed(found)
-    table = Table(
-        box=None, pad_edge=False, padding=(0, 3, 0, 2), header_style="dim", title_justify="left"
-    )
+    table = _table()
     for heading in ("metric", "compared", "difference", "odds", f"over time (| {power(needed)})"):
         table.add_column(heading)
     table.add_column("at most", justify="right")
@@ -128,7 +132,7 @@ def _sparkline(values: Sequence[float], needed: float) -> str:
 
 
 def _instances(course: Course) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 2), header_style="dim")
+    table = _table()
     table.add_column("instance")
     for heading in ("requests", "failed", "p50", "p99"):
         table.add_column(heading, justify="right")
