@@ -82,7 +82,7 @@ def svg(looks: Sequence[Look], name: str) -> str:
     time = Scale(0, end, LEFT, WIDTH - RIGHT)
     parts = (
         frame(WIDTH, HEIGHT, _title(name)),
-        words(16, 28, f"{shortened(name, 54)}: the evidence", 'font-size="17" font-weight="600"'),
+        words(16, 28, f"{shortened(name, 50)}: the evidence", 'font-size="17" font-weight="600"'),
         *_odds(odds, last(looks, "log_odds_needed", 4.6) / NATS, time, colours),
         *_claims(claims, _margins(looks, claims), time, colours),
         *time_axis(time, BOTTOM[1]),

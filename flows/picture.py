@@ -34,7 +34,7 @@ WIDTH, LEFT, RIGHT = 720, 58, 24
 TOP_PANEL = (120, 150)  # y of its top, and height
 LOW_PANEL = (316, 110)
 HEIGHT = 480
-TITLE_LETTERS: Final = 70
+TITLE_LETTERS: Final = 64
 BLIND: Final = (
     '<pattern id="blind" width="8" height="8" patternUnits="userSpaceOnUse"'
     ' patternTransform="rotate(45)"><rect width="8" height="8" fill="#eef0f3"/>'

@@ -42,6 +42,8 @@ from tasks.service import Canary, ServiceSpec
 
 BEGIN = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 BOUNDS_MS = (1.0, 5.0, 10.0, 25.0, 50.0, 100.0)
+SAMPLES = 6
+"""Of each observed step."""
 QUICK: dict[str, JsonValue] = {
     "interval_seconds": 1,
     "batch_seconds": 1,
@@ -94,8 +96,8 @@ class Told:
         self.events.append(replace(event, hash=hash_of(event)))
         return self.events[-1]
 
-    def start(self, number: int, dirty: bool = False, reused: bool = False) -> str:
-        body = ReleaseStarted(source(number, dirty), SPEC, artifact(number), reused)
+    def start(self, number: int, dirty: bool = False) -> str:
+        body = ReleaseStarted(source(number, dirty), SPEC, artifact(number), False)
         self.tell(f"r{number}", body)
         self.wait(1.2)
         return f"r{number}"
@@ -106,7 +108,6 @@ class Told:
         environment: str,
         stable: int | None = None,
         share: float = 0.0,
-        samples: int = 6,
         rate: int = 100,
         until: int | None = None,
     ) -> None:
@@ -127,7 +128,7 @@ class Told:
             if step.gate is not Gate.OBSERVE:
                 continue
             counts = [0, 0]
-            for _ in range(until or samples):
+            for _ in range(until or SAMPLES):
                 self.wait(1)
                 for one in self.sample(release, environment, step.spec, rate, {release: share}):
                     if one.group == release:
