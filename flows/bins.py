@@ -1,6 +1,7 @@
 """What each group answered over the time of a rollout, in few enough pieces to be drawn. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -9,8 +10,8 @@ from typing import Final
 
 from flows.course import Course, Ending
 from flows.words import count, duration, percent
-from tasks.model import Role, Sample, Unseen
-from tasks.observe.counting import Traffic, totals
+from tasks.model import LatencyHistogram, Role, Sample, Unseen
+from tasks.observe.counting import Traffic, quantile_ms, totals
 
 MOST_BINS: Final = 120
 
@@ -41,17 +42,28 @@ class Bin:
         """Of all requests, from 0 to 1."""
         return self.traffic[group].requests / self.requests if self.requests else 0.0
 
+    def failed(self, groups: AbstractSet[str]) -> float | None:
+        """The share of these groups' requests; None if they answered none."""
+        found = [one for group, one in self.traffic.items() if group in groups]
+        requests = sum(one.requests for one in found)
+        return sum(one.failures for one in found) / requests if requests else None
+
 
 def bins(course: Course, most: int = MOST_BINS) -> tuple[Bin, ...]:
-    """The samples in order; neighbours are added up until at most `most` are left. Never across a gap or blindness."""
+    """The samples in order; neighbours are added up until at most `most` are left, but never across a gap: there may be
+    more if there were many. A time of blindness is one piece."""
     runs = _runs(course.samples)
-    total = sum(map(len, runs))
+    total = sum(len(run) for run in runs if isinstance(run[0], Sample))
     width = max(1, ceil(total / max(1, most - len(runs) + 1)))
     return tuple(
-        _bin(course, run[first : first + width])
+        _bin(course, piece)
         for run in runs
-        for first in range(0, len(run), width)
+        for piece in ([run] if isinstance(run[0], Unseen) else _pieces(run, width))
     )
+
+
+def _pieces(run: Sequence[Sample | Unseen], width: int) -> Iterable[Sequence[Sample | Unseen]]:
+    return (run[first : first + width] for first in range(0, len(run), width))
 
 
 def _runs(samples: Sequence[Sample | Unseen]) -> list[list[Sample | Unseen]]:
@@ -108,12 +120,23 @@ def ended(course: Course) -> str:
     return f"{course.ending.value} after {duration(course.seconds)}"
 
 
+def within(latency: LatencyHistogram, share: float) -> str:
+    """In what time this share of the requests was answered, as well as the histogram can tell."""
+    if not latency.total:
+        return "not measured"
+    found = quantile_ms(latency, share)
+    highest = f"> {latency.bounds_ms[-1]:g} ms" if latency.bounds_ms else "unknown"
+    return highest if found is None else f"≤ {found:g} ms"
+
+
 def in_words(course: Course) -> str:
     """The picture for those who cannot see it."""
     found = bins(course, 1000)
     new = totals(course.seen, {course.release})
     rates = [one.share(course.release) for one in found if one.requests]
     most = percent(max(rates, default=0.0))
+    if not new.requests:
+        return f"{course.name} {ended(course)}: it was not seen to answer any request"
     return (
         f"{course.name} {ended(course)}: it got up to {most} of the requests;"
         f" of its {count(new.requests, 'request')} {percent(new.failure_share)} failed"

@@ -4,6 +4,7 @@ Every renderer takes plain values and returns something Rich can print; in a pip
 """
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable
@@ -61,12 +62,22 @@ MARKS: Final = {
 }
 
 
+class _Console(Console):
+    """Whoever read has left (`| head`): nothing more is printed, and what is being done goes on. Rich would exit, in
+    the middle of a rollout."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), self.file.fileno())
+
+
 def _console(error: bool = False) -> Console:
     """Made when used: whoever captures or redirects a stream gets what is printed. A pipe has no width to keep to."""
     stream = sys.stderr if error else sys.stdout
     with suppress(AttributeError, ValueError):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    console = Console(file=stream, highlight=False, emoji=False, markup=False)
+    console = _Console(file=stream, highlight=False, emoji=False, markup=False)
     if not console.is_terminal:
         console.width = 2000
     return console
@@ -108,10 +119,8 @@ class _Teller(logging.Handler):
             getattr(record, "where", ""),
             _ascii_only(console),
         )
-        try:
+        with suppress(OSError, ValueError):  # a full disk or a closed stream must not end a rollout
             console.print(line, soft_wrap=not console.is_terminal)
-        except (OSError, ValueError):  # a closed pipe must not end a rollout
-            self.handleError(record)
 
 
 def story_line(

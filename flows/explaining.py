@@ -2,24 +2,30 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
+from typing import Final
 
 from pydantic import JsonValue
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from flows.bins import ended
+from flows.bins import ended, within
 from flows.course import Course, courses, newest
 from flows.evidence_plot import AT_MOST, ODDS, power, series
 from flows.retelling import Look, looks
 from flows.strip import LEVELS
-from flows.words import count, duration, percent
+from flows.words import count, duration, one_line, percent
 from tasks import platforms
 from tasks.errors import NotFoundError
 from tasks.journal.rules import fold
 from tasks.model import Sample
-from tasks.observe.counting import quantile_ms, totals
+from tasks.observe.counting import totals
 from tasks.service import ServiceSpec
+
+MOST_MARKS: Final = 40
+INDENTED: Final = (0, 0, 0, 2)
 
 
 @dataclass(frozen=True)
@@ -79,19 +85,21 @@ def _told(one: Explanation) -> Iterable[RenderableType]:
         yield Text("  no traffic was observed: its gates asked for nothing but ready instances\n")
         return
     last = one.looks[-1]
-    yield Text(f"  {last.judgement.verdict.value}: {last.judgement.reason}")
+    yield Text(f"  {last.judgement.verdict.value}: {one_line(last.judgement.reason)}")
     yield Text(f"  {count(len(one.looks), 'look')} in {duration(one.course.seconds)}")
     if series(one.looks, ODDS):
-        yield _metrics(one.looks)
-    yield _instances(one.course)
+        yield Padding(_metrics(one.looks), INDENTED, expand=False)
+    yield Padding(_instances(one.course), INDENTED, expand=False)
     yield Text("")
+
+
+def _table() -> Table:
+    return Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
 
 
 def _metrics(found: Sequence[Look]) -> Table:
     numbers, needed = found[-1].judgement.numbers, _needed(found)
-    table = Table(
-        box=None, pad_edge=False, padding=(0, 3, 0, 2), header_style="dim", title_justify="left"
-    )
+    table = _table()
     for heading in ("metric", "compared", "difference", "odds", f"over time (| {power(needed)})"):
         table.add_column(heading)
     table.add_column("at most", justify="right")
@@ -117,24 +125,23 @@ def _needed(found: Sequence[Look]) -> float:
 
 
 def _sparkline(values: Sequence[float], needed: float) -> str:
-    """At most 40 looks; a full bar is what a roll-back needs."""
-    step = max(1, len(values) // 40)
+    """At most 40 looks, the newest among them; a full bar is what a roll-back needs."""
+    step = ceil(len(values) / MOST_MARKS) or 1
     chosen = values[::-1][::step][::-1]
-    return "".join(LEVELS[max(0, min(8, round(8 * value / needed)))] for value in chosen)
+    return "".join(LEVELS[round(8 * max(0.0, min(1.0, value / needed)))] for value in chosen)
 
 
 def _instances(course: Course) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 2), header_style="dim")
+    table = _table()
     table.add_column("instance")
     for heading in ("requests", "failed", "p50", "p99"):
         table.add_column(heading, justify="right")
     names = {(one.group, one.instance) for sample in course.seen for one in sample.instances}
     for group, name in sorted(names, key=lambda key: (key[0] != course.release, key)):
         found = totals(_only(course, name), {group})
-        times = (quantile_ms(found.latency, share) for share in (0.5, 0.99))
-        words = [f"≤ {one:g} ms" if one is not None else "" for one in times]
-        failed = f"{found.failures:,} ({percent(found.failure_share)})"
-        table.add_row(name, f"{found.requests:,}", failed, *words)
+        times = [within(found.latency, share) for share in (0.5, 0.99)]
+        failed = f"{found.failures:,} ({percent(found.failure_share)})" if found.requests else "-"
+        table.add_row(Text(one_line(name)), f"{found.requests:,}", failed, *times)
     return table
 
 

@@ -28,6 +28,12 @@ def code(words: str) -> str:
     return f"`{plain}`" if plain else ""
 
 
+def alternative(words: str) -> str:
+    """What an image says to those who cannot see it: nothing in it can end the image, or is Markdown of its own."""
+    plain = "".join(mark for mark in one_line(words) if mark not in "[]()`\\*_!")
+    return html.escape(plain, quote=False)
+
+
 def table(
     headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()
 ) -> list[str]:

@@ -3,7 +3,7 @@ percent; what is not there is null, never a missing key."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
@@ -44,12 +44,12 @@ def _environment(report: "EnvironmentReport") -> Json:
         "service": state.environment.service,
         "environment": state.environment.name,
         "platform": state.environment.platform,
-        "endpoint": found.endpoint if found else None,
+        "endpoint": (found.endpoint or None) if found else None,
         "down": state.down,
         "stable": state.stable.release if state.stable else None,
         "stable_since": _moment(state.stable.since) if state.stable else None,
         "warm_until": _moment(state.warm_until),
-        "last_outcome": state.last_outcome,
+        "last_outcome": state.last_outcome or None,
         "groups": [_group(*each) for each in pairs(report.desired, found)],
         "rollout": _rollout(state.rollout),
         "lease": _lease(report.lease),
@@ -193,4 +193,4 @@ def _version(version: "VersionSeen") -> Json:
 
 
 def _moment(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None
+    return at.astimezone(UTC).isoformat() if at else None

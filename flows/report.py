@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC
 
 from flows.course import Course, Ending, courses, newest
 from flows.markdown import code, table, text
@@ -57,6 +56,11 @@ class _Story:
 
     def place(self, environment: str) -> EnvironmentState | None:
         return self.now.environments.get((self.release.service, environment))
+
+    def stable_before(self, environment: str) -> str:
+        """Which release served there before this one came; empty if none did."""
+        place = self.before.environments.get((self.release.service, environment))
+        return place.stable.release if place and place.stable else ""
 
 
 def release_report(
@@ -126,8 +130,10 @@ def headline(story: _Story) -> str:
         return f"{story.name} rolled nothing: {story.release.outcome}."
     promoted = [one for one in story.newest if one.ending is Ending.PROMOTED]
     places = listed([f"{one.environment.name} in {duration(one.seconds)}" for one in promoted])
-    unlike = "" if _went_well(story) else f"; then it stopped: {story.release.outcome}"
-    return f"{story.name} was promoted in {places}{unlike}."
+    why = "" if _went_well(story) else story.release.outcome.removeprefix("stopped: ")
+    if not places:
+        return f"{story.name} was promoted nowhere: {why or 'its rollout did not end'}."
+    return f"{story.name} was promoted in {places}{f'; then it stopped: {why}' if why else ''}."
 
 
 def _under_way(story: _Story) -> str:
@@ -162,7 +168,7 @@ def _later(story: _Story) -> list[str]:
     for event, body in story.bodies:
         if isinstance(body, RolledBack) and stable.get(event.environment) == story.release.id:
             found.append(
-                f"> **Later**, on {moment(event.at)} UTC, {event.environment} was rolled back to"
+                f"> **Later**, on {moment(event.at)} UTC, {text(event.environment)} was rolled back to"
                 f" {text(body.to.release)} by {text(body.by)}: {text(body.reason)}"
             )
         if isinstance(body, Promoted | RolledBack):
@@ -222,18 +228,18 @@ def _decisions(story: _Story) -> Iterable[str]:
         if isinstance(body, Approved):
             yield ""
             yield (
-                f"Approved for {event.environment} by {text(body.by)} ({text(body.how)}) on"
+                f"Approved for {text(event.environment)} by {text(body.by)} ({text(body.how)}) on"
                 f" {moment(event.at)} UTC: {text(body.reason)}"
             )
         if isinstance(body, Bypassed):
             yield ""
             yield (
-                f"⚠ **Bypassed**: the {text(body.gate)} of {event.environment} said no ({text(body.found)});"
+                f"⚠ **Bypassed**: the {text(body.gate)} of {text(event.environment)} said no ({text(body.found)});"
                 f" {text(body.by)} went on: {text(body.reason)}"
             )
         if isinstance(body, Scaled):
             yield ""
-            yield f"Scaled to {count(body.replicas, 'instance')} in {event.environment}."
+            yield f"Scaled to {count(body.replicas, 'instance')} in {text(event.environment)}."
 
 
 def _evidence(story: _Story, evidence: EvidenceSummary | None) -> Iterable[str]:
@@ -272,13 +278,14 @@ def _packages(packages: int) -> str:
 
 
 def _what_next(story: _Story) -> Iterable[str]:
-    service, release = story.release.service, story.release.id
+    service = story.release.service
     yield "## What next"
     yield ""
     for course in story.newest:
         place = story.place(course.environment.name)
         if place is not None:
-            yield f"- **{text(course.environment.name)}**: {_next_here(place, course, release, service)}"
+            here = _next_here(story, place, course)
+            yield f"- **{text(course.environment.name)}**: {here}"
     if not story.newest:
         yield "- Nothing was rolled out: what ran before runs on."
     if story.release.outcome is None:
@@ -288,20 +295,21 @@ def _what_next(story: _Story) -> Iterable[str]:
     yield f"- {code(f'bakewell history {service}')} tells the whole story, line by line."
 
 
-def _next_here(place: EnvironmentState, course: Course, release: str, service: str) -> str:
+def _next_here(story: _Story, place: EnvironmentState, course: Course) -> str:
+    service, before = story.release.service, story.stable_before(course.environment.name)
     if place.down:
         return "was taken down since."
     if place.stable is None:
         return "nothing serves here yet."
-    if place.stable.release != release:
-        return f"users are served by {text(place.stable.release)}, as before."
+    if place.stable.release != story.release.id:
+        as_before = ", as before" if place.stable.release == before else ""
+        return f"users are served by {text(place.stable.release)}{as_before}."
     if len(place.vetted) < 2:
         return "users are served by it; there is nothing older to go back to."
     back = code(f"bakewell rollback {service} {course.environment.name}")
     if place.warm is not None and place.warm_until is not None:
-        until = place.warm_until.astimezone(UTC)
         return (
-            f"users are served by it. To go back: {back}; until {until:%H:%M:%S} UTC"
+            f"users are served by it. To go back: {back}; until {moment(place.warm_until)} UTC"
             f" {text(place.warm.release)} is warm, and that is a traffic change of seconds."
         )
     return f"users are served by it. To go back: {back}."

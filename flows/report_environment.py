@@ -5,15 +5,15 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from flows.bins import ended, who
+from flows.bins import ended, who, within
 from flows.course import Course, Taken
 from flows.evidence_plot import markdown_plot
 from flows.markdown import table, text
 from flows.picture import markdown_picture
 from flows.retelling import looks
 from flows.words import duration, percent
-from tasks.model import LatencyHistogram, Verdict
-from tasks.observe.counting import quantile_ms, totals
+from tasks.model import Verdict
+from tasks.observe.counting import totals
 from tasks.service import ServiceSpec
 
 
@@ -23,7 +23,7 @@ def environment_report(course: Course, spec: ServiceSpec | None = None) -> Itera
     yield ""
     if picture := markdown_picture(course):
         yield from (picture, "")
-    elif course.observed or course.steps:
+    elif course.steps:
         yield from ("No traffic was observed during this rollout.", "")
     yield from _users(course)
     if spec is not None and (plot := markdown_plot(looks(course, spec), course.name)):
@@ -34,27 +34,19 @@ def environment_report(course: Course, spec: ServiceSpec | None = None) -> Itera
 
 def _users(course: Course) -> Iterable[str]:
     """Latencies are upper bounds of the histogram's buckets."""
-    if not course.seen:
-        return
-    yield "**What users saw**"
-    yield ""
     rows = []
     for group in course.groups:
         found = totals(course.seen, {group})
         if found.requests:
-            times = [_within(found.latency, share) for share in (0.5, 0.95, 0.99)]
+            times = [within(found.latency, share) for share in (0.5, 0.95, 0.99)]
             failed = f"{found.failures:,} ({percent(found.failure_share)})"
             rows.append((text(who(course, group)), f"{found.requests:,}", failed, *times))
+    if not rows:
+        return
+    yield "**What users saw**"
+    yield ""
     headings = ("Group", "Requests", "Failed", "p50", "p95", "p99")
     yield from table(headings, rows, headings[1:])
-
-
-def _within(latency: LatencyHistogram, share: float) -> str:
-    if not latency.total:
-        return "not measured"
-    found = quantile_ms(latency, share)
-    highest = f"> {latency.bounds_ms[-1]:g} ms" if latency.bounds_ms else "unknown"
-    return highest if found is None else f"≤ {found:g} ms"
 
 
 def _verdicts(course: Course) -> Iterable[str]:

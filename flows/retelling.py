@@ -67,6 +67,7 @@ def _burst(course: Course) -> float | None:
 
 
 def _step_at(course: Course, at: datetime) -> Taken | None:
+    """A sample that ended as a step began is the last of the step before: so the judge sees it, too."""
     begun = [taken for taken in course.steps if taken.at < at]
     return begun[-1] if begun else None
 

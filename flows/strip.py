@@ -9,7 +9,7 @@ from rich.text import Text
 
 from flows.bins import Bin, allowed_share, bins, ended, stacked, who
 from flows.course import Course
-from flows.words import duration, percent
+from flows.words import count, duration, one_line, percent
 from tasks.model import Role
 
 BAR: Final = 36
@@ -25,7 +25,8 @@ LEVELS: Final = " ▁▂▃▄▅▆▇█"
 
 def strip(course: Course, ascii_only: bool = False) -> RenderableType:
     """Who answered, as a stacked bar per moment, beside the share of failed requests of the new group and of the others."""
-    found = bins(course, MOST_LINES)
+    every = bins(course, MOST_LINES)
+    found = every[-MOST_LINES:]  # there are more where the view was lost and found again and again
     if not found:
         return Text(f"{course.name} {ended(course)}; no traffic was observed")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -40,29 +41,34 @@ def strip(course: Course, ascii_only: bool = False) -> RenderableType:
         Text(f"{course.name}: {ended(course)}", style="bold"),
         _legend(course, ascii_only),
         table,
+        *_earlier(every[:-MOST_LINES]),
         Text(_sparkline(course, found, ascii_only)),
     )
+
+
+def _earlier(left_out: Sequence[Bin]) -> Iterable[Text]:
+    if left_out:
+        yield Text(f"{count(len(left_out), 'earlier moment')} not shown", style="dim")
 
 
 def _row(course: Course, one: Bin, ascii_only: bool) -> Iterable[Text]:
     yield Text(duration(one.end))
     if one.unseen:
-        yield Text(f"not seen: {one.unseen}"[:BAR], style="italic")
+        yield Text(one_line(f"not seen: {one.unseen}")[:BAR], style="italic")
         yield from (Text("?"), Text("?"), Text("?"))
         return
     yield _bar(course, one, ascii_only)
     yield Text(percent(one.share(course.release)))
     allowed = allowed_share(course) or 0.0
-    mine = one.traffic[course.release]
-    bad = mine.failure_share > allowed
-    yield Text(percent(mine.failure_share) + ("!" if bad else " "), style="bold red" if bad else "")
-    yield Text(percent(_others(course, one)))
+    mine = one.failed({course.release})
+    bad = mine is not None and mine > allowed
+    yield Text(_failed(mine) + ("!" if bad else " "), style="bold red" if bad else "")
+    yield Text(_failed(one.failed(one.traffic.keys() - {course.release})))
 
 
-def _others(course: Course, one: Bin) -> float:
-    found = [traffic for group, traffic in one.traffic.items() if group != course.release]
-    requests = sum(traffic.requests for traffic in found)
-    return sum(traffic.failures for traffic in found) / requests if requests else 0.0
+def _failed(share: float | None) -> str:
+    """Who answered nothing did not answer well."""
+    return "-" if share is None else percent(share)
 
 
 def _bar(course: Course, one: Bin, ascii_only: bool) -> Text:
@@ -94,7 +100,7 @@ def _legend(course: Course, ascii_only: bool) -> Text:
 
 
 def _sparkline(course: Course, found: Sequence[Bin], ascii_only: bool) -> str:
-    shares = [None if one.unseen else one.traffic[course.release].failure_share for one in found]
+    shares = [None if one.unseen else one.failed({course.release}) for one in found]
     most = max((share for share in shares if share is not None), default=0.0)
     allowed = allowed_share(course)
     limit = f", {percent(allowed)} allowed" if allowed is not None else ""

@@ -10,7 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.plain import Check, pairs, told
-from flows.words import count, duration, event_words, holder, listed, one_line, percent, verdict_of
+from flows.words import (
+    clock,
+    count,
+    duration,
+    event_words,
+    holder,
+    listed,
+    one_line,
+    percent,
+    verdict_of,
+)
 from tasks.journal.rules import ChainBreak, EnvironmentState
 from tasks.model import Gate, GroupStatus, Verdict
 from tasks.model import Group as DesiredGroup
@@ -53,9 +63,11 @@ def _environment(report: "EnvironmentReport", now: datetime) -> Iterable[Rendera
         yield Padding(_groups(state, rows, now, found is not None), (0, 0, 0, 2), expand=False)
     elif state.down:
         yield Text(f"  is down; `bakewell release` brings {state.environment.service} back")
+    elif found is None:
+        yield Text("  nothing should run here; what does could not be read")
     else:
         yield Text("  nothing runs here")
-    yield from (Text(f"  {line}") for line in _notes(report, now))
+    yield from (Text(f"  {one_line(line)}") for line in _notes(report, now))
     yield from (Text(f"  ! {one_line(problem)}", style="yellow") for problem in report.problems)
     yield Text("")
 
@@ -108,9 +120,9 @@ def _notes(report: "EnvironmentReport", now: datetime) -> Iterable[str]:
         left = duration((state.warm_until - now).total_seconds())
         yield f"{state.warm.release} stays warm for {left} more: going back is a traffic change"
     if lease is not None:
-        yield f"in the hands of {holder(lease)} until {lease.expires_at:%H:%M:%S}"
+        yield f"in the hands of {holder(lease)} until {clock(lease.expires_at)} UTC"
     if state.last_outcome:
-        yield f"last: {one_line(state.last_outcome)}"
+        yield f"last: {state.last_outcome}"
 
 
 # ---- history, plan, checks -----------------------------------------------------------------------
@@ -119,7 +131,7 @@ def _notes(report: "EnvironmentReport", now: datetime) -> Iterable[str]:
 def history(events: Sequence[Event], limit: int) -> RenderableType:
     """Newest first. Samples are left out: there is one every few seconds."""
     chosen = told(events, limit)
-    if not chosen:
+    if not events:
         return Text(EMPTY)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("when (UTC)", no_wrap=True)
@@ -128,7 +140,7 @@ def history(events: Sequence[Event], limit: int) -> RenderableType:
     for event in chosen:
         where = " ".join(filter(None, (event.service, event.environment, event.release)))
         words = Text(one_line(event_words(event)), style=_colour(verdict_of(event)))
-        table.add_row(f"{event.at.astimezone(UTC):%m-%d %H:%M:%S}", Text(where), words)
+        table.add_row(f"{event.at.astimezone(UTC):%m-%d %H:%M:%S}", Text(one_line(where)), words)
     left = sum(1 for _ in told(events, len(events))) - len(chosen)
     more = [Text(f"{count(left, 'older event')} not shown; `--limit` shows more", style="dim")]
     return Group(table, *(more if left else []))
@@ -158,7 +170,7 @@ def _planned(one: "EnvironmentPlan") -> Iterable[RenderableType]:
 
 
 def _planned_step(number: int, step: "PlannedStep") -> Iterable[Text]:
-    yield Text(f"  {number}. {step.name}")
+    yield Text(f"  {number}. {one_line(step.name)}")
     for action in step.actions:
         yield Text(f"     - {describe(action)}")
     yield Text(f"     then {GATES[step.gate]}", style="dim")
@@ -170,12 +182,14 @@ def checks(reference: str, found: Sequence[Check]) -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for check in found:
         word = Text("ok", style="green") if check.passed else Text("REFUSED", style="bold red")
-        table.add_row(word, Text(check.name), Text(one_line(check.reason), overflow="fold"))
+        table.add_row(
+            word, Text(one_line(check.name)), Text(one_line(check.reason), overflow="fold")
+        )
     bad = [check.name for check in found if not check.passed]
     because = f"because of {listed(bad)}" if bad else "nothing could be checked"
     words = "may run" if passed else f"may NOT run: {because}"
     style = "bold green" if passed else "bold red"
-    return Group(table, Text(f"{reference} {words}", style=style, overflow="fold"))
+    return Group(table, Text(one_line(f"{reference} {words}"), style=style, overflow="fold"))
 
 
 def chain(events: Sequence[Event], broken: ChainBreak | None) -> RenderableType:
@@ -214,17 +228,25 @@ def users_saw(seen: "LoadSummary") -> RenderableType:
 
 
 def _version(version: "VersionSeen") -> Iterable[str]:
-    yield version.version or "none (the splitter's own answer)"
+    """Its name came with an answer: anything may stand in it."""
+    yield one_line(version.version) or "none (the splitter's own answer)"
     yield f"{version.requests:,}"
     share = version.errors / version.requests if version.requests else 0.0
     yield f"{version.errors:,} ({percent(share)})" if version.errors else "0"
     for wanted in (0.5, 0.95, 0.99):
-        yield milliseconds(version.quantile_ms(wanted))
+        yield _quantile(version, wanted)
     yield milliseconds(version.slowest_ms)
 
 
-def milliseconds(value: float | None) -> str:
-    return "more" if value is None else f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
+def _quantile(version: "VersionSeen", share: float) -> str:
+    found, bounds = version.quantile_ms(share), version.latency.bounds_ms
+    if found is not None:
+        return milliseconds(found)
+    return f"> {milliseconds(bounds[-1])}" if bounds and version.latency.total else "not measured"
+
+
+def milliseconds(value: float) -> str:
+    return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
 
 
 def _verdict_of_users(seen: "LoadSummary") -> str:
@@ -238,7 +260,9 @@ def _verdict_of_users(seen: "LoadSummary") -> str:
 
 def _footnote(seen: "LoadSummary") -> str:
     lost = (
-        f"THE LOAD GENERATOR WAS LOST ({seen.problem}): the end is missing. " if _lost(seen) else ""
+        f"THE LOAD GENERATOR WAS LOST ({one_line(seen.problem)}): the end is missing. "
+        if _lost(seen)
+        else ""
     )
     late = f"; {count(seen.late, 'request')} went out 50 ms or more too late" if seen.late else ""
     rate = seen.requests / seen.seconds if seen.seconds else 0.0

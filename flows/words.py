@@ -1,7 +1,7 @@
 """Words for people: durations, shares, and what each journal event says. Pure."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from tasks.errors import CorruptError
 from tasks.journal.events import (
@@ -31,7 +31,7 @@ from tasks.ports import Event
 def duration(seconds: float) -> str:
     """Two units at most: `0.4 s`, `14 s`, `2 min 5 s`, `3 h`."""
     if abs(seconds) < 9.95:
-        return f"{seconds:.1f}".removesuffix(".0") + " s"
+        return f"{round(seconds, 1) + 0:.1f}".removesuffix(".0") + " s"  # + 0: never "-0"
     whole = round(seconds)
     for unit, size, small, part in (
         ("d", 86400, "h", 3600),
@@ -46,8 +46,8 @@ def duration(seconds: float) -> str:
 
 def percent(share: float) -> str:
     """`21.3 %`. What is not 0 never reads as 0, what is not all never as 100."""
-    if 0 < share < 0.0005:
-        return "<0.1 %"
+    if 0 < abs(share) < 0.0005:
+        return "<0.1 %" if share > 0 else ">-0.1 %"
     if 0.9995 <= share < 1:
         return ">99.9 %"
     return f"{100 * share:.1f}".removesuffix(".0") + " %"
@@ -64,13 +64,25 @@ def listed(words: Sequence[str]) -> str:
 
 
 def one_line(words: str) -> str:
-    """Control characters could move the cursor or forge a line; a log's newlines become ` / `."""
+    """Control characters could move the cursor or forge a line; a log's newlines become ` / `, its tabs spaces."""
     joined = " / ".join(part.strip() for part in words.splitlines() if part.strip())
-    return "".join(mark if mark.isprintable() else "�" for mark in joined)
+    return "".join(map(_harmless, joined))
+
+
+def _harmless(mark: str) -> str:
+    if mark.isspace():
+        return " "
+    return mark if mark.isprintable() else "�"
 
 
 def moment(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}"
+    """In UTC, wherever it was written down."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def clock(at: datetime) -> str:
+    """Of today: `14:30:05`, in UTC."""
+    return f"{at.astimezone(UTC):%H:%M:%S}"
 
 
 def holder(lease: Lease) -> str:
@@ -133,8 +145,8 @@ def _rollout_words(body: Body) -> str:
             return f"step {index + 1}: {step.name}"
         case Promoted(_, None):
             return "promoted"
-        case Promoted(_, warm):
-            return f"promoted; the one before stays warm until {warm:%H:%M:%S}"
+        case Promoted(_, datetime() as warm):
+            return f"promoted; the one before stays warm until {clock(warm)}"
         case Withdrawn(verdict, reason):
             return f"{'rolled back' if verdict is Verdict.ROLL_BACK else 'withdrawn'}: {reason}"
         case RolledBack(to, reason, by):

@@ -25,6 +25,7 @@ from tasks.journal.events import (
 from tasks.model import (
     Artifact,
     Environment,
+    FleetSpec,
     Gate,
     Group,
     InstanceTraffic,
@@ -41,14 +42,26 @@ from tasks.service import Canary, ServiceSpec
 
 BEGIN = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 BOUNDS_MS = (1.0, 5.0, 10.0, 25.0, 50.0, 100.0)
+SAMPLES = 6
+"""Of each observed step."""
+QUICK: dict[str, JsonValue] = {
+    "interval_seconds": 1,
+    "batch_seconds": 1,
+    "warm_up_seconds": 0,
+    "minimum_seconds": 5,
+    "minimum_requests": 50,
+    "deadline_seconds": 60,
+    "patience_seconds": 10,
+    "burst": 1,
+}
 SPEC = ServiceSpec.model_validate(
     {
         "service": "hello",
         "bake": {"files": {"app": "/app"}, "command": ["python", "/app/hello.py"]},
         "objectives": {"errors": {"objective": 0.99}},
         "environments": [
-            {"name": "staging", "platform": "process"},
-            {"name": "production", "platform": "process", "strategy": {"kind": "canary"}},
+            {"name": name, "platform": "process", "observe": QUICK}
+            for name in ("staging", "production")
         ],
     }
 )
@@ -83,8 +96,8 @@ class Told:
         self.events.append(replace(event, hash=hash_of(event)))
         return self.events[-1]
 
-    def start(self, number: int, dirty: bool = False, reused: bool = False) -> str:
-        body = ReleaseStarted(source(number, dirty), SPEC, artifact(number), reused)
+    def start(self, number: int, dirty: bool = False) -> str:
+        body = ReleaseStarted(source(number, dirty), SPEC, artifact(number), False)
         self.tell(f"r{number}", body)
         self.wait(1.2)
         return f"r{number}"
@@ -95,7 +108,6 @@ class Told:
         environment: str,
         stable: int | None = None,
         share: float = 0.0,
-        samples: int = 6,
         rate: int = 100,
         until: int | None = None,
     ) -> None:
@@ -116,11 +128,9 @@ class Told:
             if step.gate is not Gate.OBSERVE:
                 continue
             counts = [0, 0]
-            for _ in range(until or samples):
+            for _ in range(until or SAMPLES):
                 self.wait(1)
-                for one in self.sample(
-                    step.spec.weights, rate, {release: share}, environment, release
-                ):
+                for one in self.sample(release, environment, step.spec, rate, {release: share}):
                     if one.group == release:
                         counts = [counts[0] + one.requests, counts[1] + one.failures]
             if until:
@@ -134,24 +144,30 @@ class Told:
 
     def sample(
         self,
-        weights: Mapping[str, int],
-        rate: int,
-        failing: Mapping[str, float],
-        environment: str,
         release: str,
-        service: str = "hello",
+        environment: str,
+        spec: FleetSpec,
+        rate: float,
+        failing: Mapping[str, float],
     ) -> tuple[InstanceTraffic, ...]:
-        found = []
-        for group, weight in weights.items():
-            requests = round(rate * weight / 100 * self.chance.uniform(0.9, 1.1))
-            bad = sum(self.chance.random() < failing.get(group, 0) for _ in range(requests))
-            fast = round(requests * 0.6)
-            middle, slow = requests - fast - requests // 20, requests // 20
-            histogram = LatencyHistogram(BOUNDS_MS, (0, fast, middle, slow, 0, 0, 0))
-            found.append(InstanceTraffic(group, f"{group}-1", requests, bad, histogram))
-        sample = Sample(self.now, 1.0, tuple(found))
-        self.tell(release, Sampled(sample), environment, service)
-        return sample.instances
+        """One second; the groups of `failing` fail with these probabilities."""
+        found = tuple(
+            self.answered(group, number, rate, failing.get(group.name, 0))
+            for group in spec.groups
+            for number in range(1, group.replicas + 1)
+        )
+        self.tell(release, Sampled(Sample(self.now, 1.0, found)), environment)
+        return found
+
+    def answered(self, group: Group, number: int, rate: float, share: float) -> InstanceTraffic:
+        """One instance has its part of its group's traffic, a tenth more or less."""
+        fair = rate * group.weight / 100 / group.replicas
+        requests = round(fair * self.chance.uniform(0.9, 1.1))
+        bad = sum(self.chance.random() < share for _ in range(requests))
+        fast, slow = round(requests * 0.6), requests // 20
+        counts = (0, fast, requests - fast - slow, slow, 0, 0, 0)
+        histogram = LatencyHistogram(BOUNDS_MS, counts)
+        return InstanceTraffic(group.name, f"{group.name}-{number}", requests, bad, histogram)
 
     def judge(self, release: str, environment: str, counts: list[int], verdict: Verdict) -> str:
         requests, failures = counts
@@ -193,5 +209,5 @@ def three_releases() -> Told:
     told.wait(7200)
     told.start(3, dirty=True)
     told.roll_out(3, "staging", 2)
-    told.roll_out(3, "production", 2, share=0.21, until=12, rate=260)
+    told.roll_out(3, "production", 2, share=0.21, until=7, rate=260)
     return told
