@@ -87,7 +87,7 @@ class Trial:
         here, there = np.arange(len(compared.canary)), np.arange(len(compared.canary), len(both))
 
         found = [*self._looked(batch.seconds, both)]
-        self._let_in([metric for metric, _ in found])
+        self._let_in([*(metric for metric, _ in found), *self._coming(both)])
         for metric, levels in found:
             evidence = self.evidence[metric.name]
             evidence.update(levels.only(here), levels.only(there), names, batch.seconds)
@@ -100,6 +100,12 @@ class Trial:
         for growth in self._growths:
             for name, found in growth.batches(seconds, both):
                 yield gauge_metric(growth.named(name), 1 / len(self._growths)), found
+
+    def _coming(self, both: list[InstanceTraffic]) -> Iterator[Metric]:
+        """Growth that will be known at the end of its window: who is let in before the others have won has a fair share."""
+        for name in sorted({name for one in both for name, _ in one.gauges}):
+            for growth in self._growths:
+                yield gauge_metric(growth.named(name), 1 / len(self._growths))
 
     def _latency(self, both: list[InstanceTraffic]) -> Iterator[tuple[Metric, Batch]]:
         """Views are chosen by what was seen before this batch, and then kept."""
@@ -114,7 +120,7 @@ class Trial:
 
     def _let_in(self, metrics: Sequence[Metric]) -> None:
         """Metrics that are seen for the first time, before any bet of this batch: they may have no money that was won by it."""
-        new = [one for one in metrics if one.name not in self.evidence]
+        new = {one.name: one for one in metrics if one.name not in self.evidence}.values()
         self._purse.let_in({one.name: one.share for one in new}, self._log_odds())
         for one in new:
             self.evidence[one.name] = MetricEvidence(one, self._horizon, self._burst)
