@@ -25,6 +25,11 @@ UPPER_TOLERANCE: Final = 1e-9  # of the wealth's logarithm
 LATELY_BATCHES: Final = 6  # a fault that begins late is no smaller for the time before it
 
 
+def at_pace(horizon: int, pace: float) -> int:
+    """In how many batches of its own the money for late starts is spent: all of it within the rollout."""
+    return max(2, round(horizon * min(pace, 1.0)))
+
+
 class Comparison(StrEnum):
     """What the canary was compared with, in the last batch."""
 

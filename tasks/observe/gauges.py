@@ -13,7 +13,8 @@ import numpy as np
 from tasks.model import InstanceTraffic
 from tasks.observe.views import Batch
 
-WINDOWS_SECONDS: Final = (60.0, 90.0, 180.0)
+SHARES: Final = {60.0: 0.5, 90.0: 0.25, 180.0: 0.25}
+"""Windows in seconds, and their share of a gauge's money."""
 
 Key = tuple[str, str]
 
@@ -21,15 +22,15 @@ Key = tuple[str, str]
 class Growth:
     """Remembers the mean of each instance's gauges in the window before."""
 
-    def __init__(self, window_seconds: float = WINDOWS_SECONDS[0]) -> None:
-        self._window, self._seconds = window_seconds, 0.0
+    def __init__(self, window_seconds: float) -> None:
+        self.window_seconds, self._seconds = window_seconds, 0.0
         self._before: dict[Key, float] = {}
         self._now: dict[Key, tuple[float, int]] = {}
 
     def named(self, gauge: str) -> str:
         """Growth over a window is a metric of its own."""
-        shortest = self._window == WINDOWS_SECONDS[0]
-        return gauge if shortest else f"{gauge} over {self._window / 60:g} min"
+        shortest = self.window_seconds == min(SHARES)
+        return gauge if shortest else f"{gauge} over {self.window_seconds / 60:g} min"
 
     def batches(
         self, seconds: float, instances: list[InstanceTraffic]
@@ -41,7 +42,7 @@ class Growth:
             for name, value in one.gauges:
                 total, count = self._now.get((one.instance, name), (0.0, 0))
                 self._now[one.instance, name] = total + value, count + 1
-        if self._seconds < 0.95 * self._window:
+        if self._seconds < 0.95 * self.window_seconds:
             return
         means = {key: total / count for key, (total, count) in self._now.items()}
         before, self._before, self._now, self._seconds = self._before, means, {}, 0.0

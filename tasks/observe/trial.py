@@ -12,7 +12,7 @@ import numpy as np
 from tasks.model import InstanceTraffic, LatencyHistogram, Sample, Unseen
 from tasks.observe import gauges
 from tasks.observe.counting import add
-from tasks.observe.evidence import MetricEvidence
+from tasks.observe.evidence import MetricEvidence, at_pace
 from tasks.observe.guarding import Guard, harmful, sum_of, told
 from tasks.observe.merging import Window
 from tasks.observe.purse import Purse, log_sum
@@ -58,7 +58,7 @@ class Trial:
         self._warm: dict[str, float] = {}
         self._past = LatencyHistogram()
         self._views: LatencyViews | None = None
-        self._growths = tuple(gauges.Growth(one) for one in gauges.WINDOWS_SECONDS)
+        self._growths = tuple(gauges.Growth(one) for one in gauges.SHARES)
         self._purse, self.evidence = Purse(), dict[str, MetricEvidence]()
         self._let_in([errors_metric(objectives, settings)])
         self._guard = Guard()
@@ -87,7 +87,7 @@ class Trial:
         here, there = np.arange(len(compared.canary)), np.arange(len(compared.canary), len(both))
 
         found = [*self._looked(batch.seconds, both)]
-        self._let_in([metric for metric, _ in found])
+        self._let_in([*(metric for metric, _ in found), *self._coming(both)])
         for metric, levels in found:
             evidence = self.evidence[metric.name]
             evidence.update(levels.only(here), levels.only(there), names, batch.seconds)
@@ -99,7 +99,18 @@ class Trial:
         yield from self._latency(both)
         for growth in self._growths:
             for name, found in growth.batches(seconds, both):
-                yield gauge_metric(growth.named(name), 1 / len(self._growths)), found
+                yield self._growing(name, growth), found
+
+    def _coming(self, both: list[InstanceTraffic]) -> Iterator[Metric]:
+        """Growth that will be known at the end of its window: who is let in before the others have won has a fair share."""
+        for name in sorted({name for one in both for name, _ in one.gauges}):
+            for growth in self._growths:
+                yield self._growing(name, growth)
+
+    def _growing(self, gauge: str, growth: gauges.Growth) -> Metric:
+        window = growth.window_seconds
+        pace = self._settings.batch_seconds / window
+        return gauge_metric(growth.named(gauge), gauges.SHARES[window], pace)
 
     def _latency(self, both: list[InstanceTraffic]) -> Iterator[tuple[Metric, Batch]]:
         """Views are chosen by what was seen before this batch, and then kept."""
@@ -114,10 +125,12 @@ class Trial:
 
     def _let_in(self, metrics: Sequence[Metric]) -> None:
         """Metrics that are seen for the first time, before any bet of this batch: they may have no money that was won by it."""
-        new = [one for one in metrics if one.name not in self.evidence]
+        new = {one.name: one for one in metrics if one.name not in self.evidence}.values()
         self._purse.let_in({one.name: one.share for one in new}, self._log_odds())
         for one in new:
-            self.evidence[one.name] = MetricEvidence(one, self._horizon, self._burst)
+            self.evidence[one.name] = MetricEvidence(
+                one, at_pace(self._horizon, one.pace), self._burst
+            )
 
     def _log_odds(self) -> dict[str, float]:
         return {name: one.log_odds for name, one in self.evidence.items()}

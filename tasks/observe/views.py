@@ -38,7 +38,7 @@ class Kind(StrEnum):
 class Metric:
     """`margin`: how much worse a canary may be and still be promoted (None: no claim is needed). `floor`: differences
     below never roll back. `usual`: a share of bad events that was fixed before the first batch. `share`: of the money that
-    all metrics bet with, in units of what the others have."""
+    all metrics bet with, in units of what the others have. `pace`: of its batches to those of the others."""
 
     name: str
     kind: Kind
@@ -46,6 +46,7 @@ class Metric:
     floor: float
     usual: float
     share: float = 1.0
+    pace: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -140,9 +141,9 @@ def latency_views(past: LatencyHistogram, objectives: Objectives) -> LatencyView
     )
 
 
-def gauge_metric(name: str, share: float) -> Metric:
+def gauge_metric(name: str, share: float, pace: float) -> Metric:
     """A gauge is ranked by how it grew, in units of its own: differences need no floor, for every batch is one rank."""
-    return Metric(name, Kind.LEVEL, None, 0.0, 0.0, share)
+    return Metric(name, Kind.LEVEL, None, 0.0, 0.0, share, pace)
 
 
 def _usual(shares: Floats, start: int) -> float:

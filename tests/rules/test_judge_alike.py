@@ -91,7 +91,7 @@ def test_leaks_are_judged_alike() -> None:
         )
         for run in range(RUNS)
     ]
-    assert (np.abs(np.array(found) - together) <= 6).all(), "the purse was shared a window later"
+    assert found == together.tolist()
 
 
 def _remembering(now: np.ndarray) -> tuple[InstanceTraffic, ...]:

@@ -24,20 +24,18 @@ PROMISED = 0.01
 
 # Ranks are not exchangeable there, and no judge that finds 5 % errors in 30 s could tell: spells of 20 s are longer than a batch,
 # unequal hosts differ for ever, and fresh canaries are compared with old peers (the warm-up is for them). The notes' figures
-# are 3.2 %, 4.0 % and 54 % (50 requests/s an instance); ours, with room for chance. By (world, requests/s, peers).
+# are 3.2 %, 4.0 % and 54 % (19 peers, 50 requests/s an instance; 9 % at 5); ours, with room for chance. Of three peers it cannot
+# be told by how much machines usually differ. By (world, requests/s, peers).
 WEAKER = {
     ("bad spells", 5.0, 19): 0.025,
     ("bad spells", 50.0, 19): 0.032,
-    ("bad spells", 5.0, 3): 0.012,
-    ("bad spells", 50.0, 3): 0.012,
+    ("bad spells", 50.0, 3): 0.015,
     ("unequal hosts", 5.0, 19): 0.02,
-    ("unequal hosts", 50.0, 19): 0.045,
-    ("unequal hosts", 5.0, 3): 0.02,
-    ("unequal hosts", 50.0, 3): 0.045,
-    ("cold start, old peers", 5.0, 19): 0.1,
+    ("unequal hosts", 50.0, 19): 0.06,
+    ("unequal hosts", 50.0, 3): 0.08,
+    ("cold start, old peers", 5.0, 19): 0.13,
     ("cold start, old peers", 50.0, 19): 0.5,
-    ("cold start, old peers", 5.0, 3): 0.1,
-    ("cold start, old peers", 50.0, 3): 0.5,
+    ("cold start, old peers", 50.0, 3): 0.12,
 }
 
 
@@ -57,7 +55,7 @@ def judged(streams: Streams, skip: int = 0) -> np.ndarray:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("world", NULL_WORLDS)
-@pytest.mark.parametrize(("each", "peers"), [(5.0, 19), (50.0, 19), (5.0, 3), (50.0, 3)])
+@pytest.mark.parametrize(("each", "peers"), [(5.0, 19), (50.0, 19), (50.0, 3)])
 def test_false_alarms_stay_rare_where_nothing_is_wrong(world: str, each: float, peers: int) -> None:
     assert alarms(world, each, peers) <= WEAKER.get((world, each, peers), PROMISED)
 

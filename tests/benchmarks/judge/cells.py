@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from math import sqrt
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +29,7 @@ JUDGE_LONG: Final = "JUDGE, 30 s batches"
 JUDGE_WARM: Final = "JUDGE, 120 s warm-up"
 WARM_STEPS: Final = 24
 HORIZON: Final = 90
+NOISE: Final = 2.6  # standard deviations: one cell of a hundred is further off by chance
 CHUNK: Final = 250
 Found = dict[str, Counts]
 
@@ -43,17 +44,34 @@ class Size:
     slow: int
     memory: int
     promotion: int
-    rollouts: int
 
 
-SHORT: Final = Size(1000, 300, 250, 120, 200, 400, 8)
-FULL: Final = Size(2000, 600, 600, 300, 400, 1000, 60)
+SHORT: Final = Size(1000, 300, 250, 120, 200, 400)
+FULL: Final = Size(2000, 600, 600, 300, 400, 1000)
+
+
+@dataclass(frozen=True)
+class Quantile:
+    """Of seconds; inf: not within the time. `low` and `high`: what as many other runs may give by chance."""
+
+    value: float
+    low: float
+    high: float
+
+
+def quantile(seconds: Shares, share: float) -> Quantile:
+    noise = NOISE * sqrt(share * (1 - share) * 2 / len(seconds))
+    low, value, high = (
+        float(np.quantile(seconds, min(max(share + by, 0), 1), method="lower"))
+        for by in (-noise, 0, noise)
+    )
+    return Quantile(value, low, high)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """`power`: share of runs rolled back; seconds from the onset of the fault (inf: not within 15 min); `harm`: failed or
-    slow requests of the canary until then, on average."""
+    """`power`: share of runs rolled back; seconds from the onset of the fault until the `median` run is, and 95 % are; `harm`:
+    failed or slow requests of the canary until then, on average."""
 
     kind: str
     world: str
@@ -61,8 +79,8 @@ class Cell:
     method: str
     runs: int
     power: float
-    median: float
-    late: float
+    median: Quantile
+    late: Quantile
     harm: float
 
 
@@ -96,7 +114,7 @@ def done(job: Job) -> list[Cell]:
     """A few hundred runs at a time: histograms of all of them would not fit into a small machine."""
     rng = np.random.default_rng(job.seed + job.rate)
     if job.kind == "promotion":
-        return [Cell("promotion", *figures) for figures in promotion.cells(rng, job.rate, job.runs)]
+        return [_promoted(job, one) for one in promotion.outcomes(rng, job.rate, job.runs)]
     outcomes: dict[str, list[Counts]] = {}
     harms = list[Shares]()
     for start in range(0, job.runs, CHUNK):
@@ -134,7 +152,6 @@ def _cell(job: Job, method: str, steps: Counts, harm: Shares) -> Cell:
     step_seconds = memory.SECONDS if job.kind == "memory" else STEP_SECONDS
     seconds = np.where(hit, (steps + 1) * step_seconds - onset, np.inf)
     until = harm[np.arange(len(steps)), np.minimum(steps, STEPS - 1)]
-    quantile = partial(np.quantile, seconds, method="lower")
     return Cell(
         job.kind,
         job.world,
@@ -142,10 +159,17 @@ def _cell(job: Job, method: str, steps: Counts, harm: Shares) -> Cell:
         method,
         len(steps),
         float(hit.mean()),
-        float(quantile(0.5)),
-        float(quantile(0.95)),
+        quantile(seconds, 0.5),
+        quantile(seconds, 0.95),
         float(until.mean()),
     )
+
+
+def _promoted(job: Job, found: promotion.Outcome) -> Cell:
+    """`power`: share of bad ones promoted; `harm`: share of good ones within 15 min."""
+    wrong, soon = float(np.isfinite(found.bad).mean()), float((found.good <= 900).mean())
+    times = quantile(found.good, 0.5), quantile(found.good, 0.95)
+    return Cell(job.kind, found.margin, job.rate, found.design, job.runs, wrong, *times, soon)
 
 
 # ---- methods -------------------------------------------------------------------------------------

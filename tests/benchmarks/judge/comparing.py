@@ -7,11 +7,8 @@ from math import inf, sqrt
 from typing import Final
 
 from tests.benchmarks.judge import latencies, prototype, worlds
-from tests.benchmarks.judge.cells import JUDGE, RATES, Cell
+from tests.benchmarks.judge.cells import JUDGE, NOISE, RATES, Cell, Quantile
 
-NOISE: Final = 2.6  # standard deviations: one cell of a hundred is further off by chance
-SECONDS_NOISE: Final = 0.12  # of a median or a 95 % quantile, or one batch
-BATCH_SECONDS: Final = 10.0
 ENOUGH_POWER: Final = 0.05
 
 
@@ -77,7 +74,7 @@ def with_prototype(cells: Cells) -> Iterator[Compared]:
         standing = worst(_sooner(good.median, median), _sooner(good.late, late))
         yield Compared(
             f"promotion, margin {margin}, {rate}/s",
-            f"{seconds(good.median)}/{seconds(good.late)} s",
+            told(good),
             f"{seconds(median)}/{seconds(late)} s",
             standing,
         )
@@ -87,11 +84,11 @@ def _detected(what: str, found: Cell, theirs: prototype.Detection) -> Compared:
     power, median, late = theirs
     runs = prototype.RUNS[found.kind][1]
     standing = _rarer(1 - found.power, found.runs, 1 - power / 100, runs)
-    if min(power / 100, found.power) > 0.5 + ENOUGH_POWER:
+    if min(power / 100, found.power) > 0.5 + ENOUGH_POWER and median < inf:
         standing = worst(standing, _sooner(found.median, median))
     if min(power / 100, found.power) > 0.95 + ENOUGH_POWER / 2 and late < inf:
         standing = worst(standing, _sooner(found.late, late))
-    shown = f"{100 * found.power:.0f} %, {seconds(found.median)}/{seconds(found.late)} s"
+    shown = f"{100 * found.power:.0f} %, {told(found)}"
     return Compared(what, shown, f"{power:g} %, {seconds(median)}/{seconds(late)} s", standing)
 
 
@@ -102,10 +99,10 @@ def _rarer(ours: float, runs: int, theirs: float, their_runs: int) -> Standing:
     return _standing(ours - theirs, noise)
 
 
-def _sooner(ours: float, theirs: float) -> Standing:
-    if ours == theirs:
-        return Standing.SAME
-    return _standing(ours - theirs, max(BATCH_SECONDS, SECONDS_NOISE * min(ours, theirs)))
+def _sooner(ours: Quantile, theirs: float) -> Standing:
+    if ours.low > theirs:
+        return Standing.WORSE
+    return Standing.BETTER if ours.high < theirs else Standing.SAME
 
 
 def _standing(more: float, noise: float) -> Standing:
@@ -119,6 +116,10 @@ def worst(*standings: Standing) -> Standing:
         if one in standings:
             return one
     return Standing.SAME
+
+
+def told(cell: Cell) -> str:
+    return f"{seconds(cell.median.value)}/{seconds(cell.late.value)} s"
 
 
 def seconds(found: float) -> str:
@@ -182,7 +183,7 @@ def _better(cells: Cells, kind: str, world: str, rate: int, method: str) -> bool
     if missed is Standing.WORSE:
         return True
     enough = min(ours.power, theirs.power) > 0.5 + ENOUGH_POWER
-    sooner = _sooner(ours.median, theirs.median) is Standing.WORSE
+    sooner = _sooner(ours.median, theirs.median.value) is Standing.WORSE
     return enough and missed is Standing.SAME and sooner
 
 

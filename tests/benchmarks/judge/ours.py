@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.observe.evidence import FEWEST_PEERS, LATELY_BATCHES
-from tasks.observe.gauges import WINDOWS_SECONDS
+from tasks.observe.evidence import FEWEST_PEERS, LATELY_BATCHES, at_pace
+from tasks.observe.gauges import SHARES
 from tasks.observe.guarding import GUARD_REQUESTS, GUARD_SHARE
 from tasks.observe.peers import FALSE_ROLL_BACKS
 from tasks.observe.ranking import Ranking
@@ -28,13 +28,15 @@ ENOUGH: Final = -log(FALSE_ROLL_BACKS)
 @dataclass(frozen=True)
 class Levels:
     """One metric: [runs, batches, instances], the canary last; NaN where nothing was seen. `ends`: step after which each
-    batch is known. `floor`: smaller differences are trivial. `share`: of the purse. Of ratios, `bad` and `total` as well.
+    batch is known. `floor`: smaller differences are trivial. `share`: of the purse. `pace`: of its batches to everybody's. Of
+    ratios, `bad` and `total` as well.
     """
 
     level: Shares
     ends: tuple[int, ...]
     floor: float
     share: float = 1.0
+    pace: float = 1.0
     bad: Shares | None = None
     total: Shares | None = None
 
@@ -62,17 +64,17 @@ def of_latency(found: Histograms, steps: int = BATCH_STEPS) -> tuple[Levels, ...
 def of_memory(levels: Shares) -> tuple[Levels, ...]:
     """Growth from window to window, as `gauges.Growth` measures it; windows in batches of 10 s."""
     found = []
-    for seconds in WINDOWS_SECONDS:
+    for seconds in SHARES:
         window = round(seconds / memory.SECONDS)
         means = coarsened(levels[:, : memory.STEPS // window * window], window) / window
         ends = tuple((2 + n) * window - 1 for n in range(means.shape[1] - 1))
-        found.append(Levels(np.diff(means, axis=1), ends, 0.0, 1 / len(WINDOWS_SECONDS)))
+        found.append(Levels(np.diff(means, axis=1), ends, 0.0, SHARES[seconds], 1 / window))
     return tuple(found)
 
 
 def _ratio(bad: Shares, total: Shares, steps: int, floor: float) -> Levels:
     level = np.where(total > 0, bad / np.maximum(total, 1), np.nan)
-    return Levels(level, _ends(bad.shape[1], steps), floor, 1.0, bad, total)
+    return Levels(level, _ends(bad.shape[1], steps), floor, bad=bad, total=total)
 
 
 def _ends(batches: int, steps: int) -> tuple[int, ...]:
@@ -85,7 +87,7 @@ class _Metric:
     def __init__(self, levels: Levels, horizon: int) -> None:
         runs, _, instances = levels.level.shape
         self.levels = levels
-        self.ranking = Ranking(horizon, instances - 1, (runs,))
+        self.ranking = Ranking(at_pace(horizon, levels.pace), instances - 1, (runs,))
         self._largest = _largest(levels)
         self._batch = -1
 

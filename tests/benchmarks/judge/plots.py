@@ -71,7 +71,7 @@ def times(cells: Cells, kind: str, regressions: Sequence[str], rate: int) -> str
         for method in methods:
             y += ROW
             one = cells(kind, world, rate, method)
-            body += _dot(method, one.median, one.late, y)
+            body += _dot(method, one.median.value, one.late.value, y)
     title = f"{kind} at {rate} requests/s: seconds until found, median and 95 % (log scale)"
     return _page(title, round(y + 25), body)
 

@@ -1,6 +1,7 @@
 """How soon a good artifact is promoted, and how often a bad one is: the count bets of the shipping bound, on many runs at once."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -16,18 +17,22 @@ LEAST: Final = 6  # batches
 DESIGNS: Final = {"5/95": 0.95, "5/5": 0.05}
 
 
-def cells(
-    rng: np.random.Generator, rate: int, runs: int
-) -> Iterator[tuple[str, int, str, int, float, float, float, float]]:
-    """World, rate, method, runs, share of bad ones promoted (two hours of looking), median and 95 % of the seconds until a
-    good one is, share of good ones within 15 min."""
+@dataclass(frozen=True)
+class Outcome:
+    """Seconds until each run of a good artifact is promoted, and of one that is just as bad as the margin."""
+
+    margin: str
+    design: str
+    good: Shares
+    bad: Shares
+
+
+def outcomes(rng: np.random.Generator, rate: int, runs: int) -> Iterator[Outcome]:
     for design, baseline in DESIGNS.items():
         for margin in MARGINS:
             good = promoted(rng, rate, runs, baseline, margin, USUAL)
             bad = promoted(rng, rate, runs, baseline, margin, USUAL + margin)
-            median, late = (float(np.quantile(good, q, method="lower")) for q in (0.5, 0.95))
-            wrong, soon = float(np.isfinite(bad).mean()), float((good <= 900).mean())
-            yield f"{100 * margin:g} pp", rate, design, runs, wrong, median, late, soon
+            yield Outcome(f"{100 * margin:g} pp", design, good, bad)
 
 
 def promoted(

@@ -11,6 +11,7 @@ from tests.benchmarks.judge.comparing import (
     Compared,
     Standing,
     seconds,
+    told,
 )
 
 RATES_TOLD = " / ".join(map(str, RATES)) + " requests/s"
@@ -58,8 +59,7 @@ def _found(cells: Cells, kind: str, regressions: list[str], rate: int) -> Iterat
         row = [method]
         for world in regressions:
             one = cells(kind, world, rate, method)
-            times = f"{seconds(one.median)}/{seconds(one.late)} s"
-            row.append(f"{100 * one.power:.0f} % · {times} · {one.harm:.0f}")
+            row.append(f"{100 * one.power:.0f} % · {told(one)} · {one.harm:.0f}")
         yield row
 
 
@@ -70,7 +70,7 @@ def _memory(cells: Cells) -> Iterator[str]:
     for method in cells.methods("memory", slopes[0], 0):
         found = [cells("memory", slope, 0, method) for slope in slopes]
         rows.append(
-            [method, *(f"{100 * one.power:.0f} % · {seconds(one.median)} s" for one in found)]
+            [method, *(f"{100 * one.power:.0f} % · {seconds(one.median.value)} s" for one in found)]
         )
     yield from table(["method", *(f"{slope} %/min" for slope in slopes)], rows)
 
@@ -83,8 +83,8 @@ def _promotion(cells: Cells) -> Iterator[str]:
             for margin in promotion.MARGINS:
                 one = cells("promotion", f"{100 * margin:g} pp", rate, design)
                 figures = [
-                    seconds(one.median),
-                    seconds(one.late),
+                    seconds(one.median.value),
+                    seconds(one.late.value),
                     percent(one.harm),
                     percent(one.power),
                 ]
