@@ -4,7 +4,7 @@ Never by their level: a level remembers, so its ranks in successive batches are 
 (notes: 19 % false alarms on levels, none on increments).
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
@@ -15,9 +15,13 @@ WINDOW_SECONDS = 60.0
 
 
 class Growth:
-    """Remembers each instance's gauges at the beginning of the minute."""
+    """Remembers each instance's gauges at the beginning of the minute. `signs`: -1 for those of which less is worse; those
+    in `by_value` are left out."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, signs: Mapping[str, float] | None = None, by_value: Collection[str] = ()
+    ) -> None:
+        self._signs, self._by_value = signs or {}, by_value
         self._seconds = 0.0
         self._before: dict[tuple[str, str], float] = {}
 
@@ -26,7 +30,12 @@ class Growth:
     ) -> Iterator[tuple[str, Batch]]:
         """At the end of each minute: name of a gauge, and how much it grew on each instance (NaN where that is unknown)."""
         self._seconds += seconds
-        now = {(one.instance, name): value for one in instances for name, value in one.gauges}
+        now = {
+            (one.instance, name): self._signs.get(name, 1.0) * value
+            for one in instances
+            for name, value in one.gauges
+            if name not in self._by_value
+        }
         if self._before and self._seconds < WINDOW_SECONDS:
             return
         names = sorted({name for _, name in now}) if self._before else []

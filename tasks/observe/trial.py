@@ -3,33 +3,23 @@
 Each sample counts once, in the batch it falls into; what could not be seen is no batch, for nobody.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isfinite, log
 from typing import Final
 
 import numpy as np
 
-from tasks.model import InstanceTraffic, LatencyHistogram, Sample, Unseen
-from tasks.observe import gauges
-from tasks.observe.counting import add
+from tasks.model import InstanceTraffic, Sample, Unseen
 from tasks.observe.evidence import MetricEvidence
 from tasks.observe.merging import Window
-from tasks.observe.views import (
-    Batch,
-    Kind,
-    LatencyViews,
-    errors_metric,
-    errors_of,
-    gauge_metric,
-    latency_views,
-)
+from tasks.observe.sights import sights_of
+from tasks.observe.views import Kind, errors_metric
 from tasks.service import Objectives, Observe
+from tasks.sources import Sli
 
 GUARD_SHARE: Final = 0.5
 GUARD_REQUESTS: Final = 50
-
-Update = Callable[[MetricEvidence, Batch], None]
 
 
 @dataclass(frozen=True)
@@ -51,17 +41,16 @@ class Trial:
         settings: Observe,
         horizon: int,
         burst: float,
+        slis: Sequence[Sli] = (),
     ) -> None:
         self.canary, self.peers = canary, peers
         self.shown: list[Sample | Unseen] = []
         self.seconds = 0.0
-        self._objectives, self._settings = objectives, settings
+        self._settings = settings
         self._horizon, self._burst = horizon, burst
         self._window = Window(settings.batch_seconds)
         self._warm: dict[str, float] = {}
-        self._past = LatencyHistogram()
-        self._views: LatencyViews | None = None
-        self._gauges = gauges.Growth()
+        self._sights = sights_of(objectives, settings, slis)
         metric = errors_metric(objectives, settings)
         self.evidence = {metric.name: MetricEvidence(metric, horizon, burst)}
 
@@ -86,31 +75,12 @@ class Trial:
         names = tuple(one.instance for one in compared.others)
         both = [*compared.canary, *compared.others]
         here, there = np.arange(len(compared.canary)), np.arange(len(compared.canary), len(both))
-
-        def update(evidence: MetricEvidence, found: Batch) -> None:
-            evidence.update(found.only(here), found.only(there), names, batch.seconds)
-
-        update(self.evidence["errors"], errors_of(both))
-        self._latency(both, update)
-        for name, found in self._gauges.batches(batch.seconds, both):
-            if name not in self.evidence:
-                metric = gauge_metric(name)
-                self.evidence[name] = MetricEvidence(metric, self._horizon, self._burst)
-            update(self.evidence[name], found)
-
-    def _latency(self, both: list[InstanceTraffic], update: Update) -> None:
-        """Views are chosen by what was seen before this batch, and then kept."""
-        if self._views is None:
-            self._views = latency_views(self._past, self._objectives)
-            for metric in self._views.metrics(self._settings) if self._views else ():
-                self.evidence[metric.name] = MetricEvidence(metric, self._horizon, self._burst)
-        if self._views is None:
-            for one in both:
-                self._past = add(self._past, one.latency)
-            return
-        metrics = self._views.metrics(self._settings)
-        for metric, found in zip(metrics, self._views.batches(both), strict=True):
-            update(self.evidence[metric.name], found)
+        for sight in self._sights:
+            for metric, found in sight.look(batch.seconds, both):
+                if metric.name not in self.evidence:
+                    self.evidence[metric.name] = MetricEvidence(metric, self._horizon, self._burst)
+                evidence = self.evidence[metric.name]
+                evidence.update(found.only(here), found.only(there), names, batch.seconds)
 
     def _warmed_up(self, batch: Sample) -> _Compared:
         """Instances that have been served for long enough: a fresh one is slow for reasons that are not its artifact's."""
@@ -151,6 +121,10 @@ class Trial:
                 name = evidence.metric.name
                 return f"{name}: {bad:.0f} of its last {total:.0f} requests; of its peers' {others:.0f} (guard)"
         return ""
+
+    def unseen(self) -> str:
+        """What must be seen before a promotion, and never was. Empty if nothing is missing."""
+        return "; ".join(filter(None, (one.missing() for one in self._sights)))
 
     def bounds(self) -> str:
         """Of each metric that has a margin: how much worse the canary may still be, with confidence."""
