@@ -11,15 +11,15 @@ from datetime import UTC, datetime
 
 from flows.errand import Errand
 from flows.heal import settle
-from flows.observation import Observation, batch
+from flows.observation import Observation, counted
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from tasks import platforms
 from tasks.journal.rules import RolledBack, Sampled, VerdictGiven, fold, record
-from tasks.model import Judgement, Reading, Sample, Unseen, Verdict
-from tasks.observe.actions import take_sample
+from tasks.model import Judgement, Sample, Unseen, Verdict
 from tasks.observe.rules import SloJudge
+from tasks.observe.scrapes import following
 
 LAST_SAMPLES = 30
 
@@ -57,13 +57,14 @@ def _regression(errand: Errand, earlier: list[Sample]) -> Judgement | None:
     others = tuple({found.group for one in earlier for found in one.instances})
     started_at, end = datetime.now(UTC), time.monotonic() + settings.watch_seconds
     samples: list[Sample | Unseen] = [*earlier]
-    last = take_sample(errand.environment)
+    last = counted(errand)
     while time.monotonic() < end:
         time.sleep(settings.interval_seconds)
-        reading = take_sample(errand.environment)
-        samples.append(batch(last, reading))
-        last = reading if isinstance(reading, Reading) else last
-        if not _watched(errand, samples[-1]):
+        followed = following(last, counted(errand))
+        last = followed.last
+        if followed.sample is not None:
+            samples.append(followed.sample)
+        if not _watched(errand, followed.sample):
             return None
         judgement = judge.judge(samples, release, others, started_at, datetime.now(UTC))
         if judgement.verdict is Verdict.ROLL_BACK:
@@ -71,13 +72,14 @@ def _regression(errand: Errand, earlier: list[Sample]) -> Judgement | None:
     return None
 
 
-def _watched(errand: Errand, sample: Sample | Unseen) -> bool:
+def _watched(errand: Errand, sample: Sample | Unseen | None) -> bool:
     """Journal what was seen, as long as this release is the stable one."""
     journal, here, release = platforms.journal(), errand.environment, errand.release.id
     state = fold(journal.events(here.service)).environments[here.service, here.name]
     if state.stable is None or state.stable.release != release or state.rollout is not None:
         return False
-    record(journal, here.service, here.name, release, Sampled(sample))
+    if sample is not None:
+        record(journal, here.service, here.name, release, Sampled(sample))
     return True
 
 
