@@ -6,21 +6,25 @@ one to the next, and asking faster than it scrapes finds nothing new. The raw co
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from math import floor
+from functools import partial
+from math import ceil, floor
 from typing import Final
 
-from tasks.adapters import prometheus_queries
+from tasks.adapters import prometheus_past, prometheus_queries
 from tasks.adapters.prometheus_answers import Series, UnusableAnswerError, said, series_in
-from tasks.adapters.prometheus_queries import PART, Question, Shape
+from tasks.adapters.prometheus_queries import FAILURES, PART, REQUESTS, Question, Shape
 from tasks.adapters.prometheus_session import Answer, PrometheusSession
 from tasks.adapters.prometheus_traffic import Member, Moment, Point
 from tasks.errors import MetricsUnreadableError, TransientError
-from tasks.model import Environment, GroupStatus, Health, Reading
-from tasks.ports import Fleet
+from tasks.model import Environment, GroupStatus, Health, Reading, Unseen
+from tasks.ports import Fleet, WindowTotals
 from tasks.sources import PrometheusSource, Sli
 
 SETTLE_SECONDS: Final = 1.0
 """A scrape bears the time at which it began, and is there when it has ended."""
+
+MOST_MOMENTS: Final = 240
+"""In one answer: an hour of 15 s scrapes."""
 
 Clock = Callable[[], datetime]
 Ask = Callable[[str], Answer]
@@ -31,7 +35,7 @@ def utc_now() -> datetime:
 
 
 class PrometheusMetrics:
-    """Fits ports.Metrics. Which instances there are is asked of the platform; all that are ready and take traffic must have
+    """Fits ports.Metrics and ports.PastMetrics. Which instances there are is asked of the platform; all that are ready and take traffic must have
     been scraped."""
 
     def __init__(
@@ -64,8 +68,54 @@ class PrometheusMetrics:
             moment = Moment(at, points, self._source, members)
             found = moment.traffic(self._by_name, self._slis)
         except UnusableAnswerError as error:
-            raise self._unreadable(environment, error) from error
+            what = f"the counters of {environment.service} in {environment.name}"
+            raise self._useless(what, error) from error
         return Reading(self._clock(), found)
+
+    # ---- the past --------------------------------------------------------------------------------
+
+    def history(
+        self, groups: Sequence[GroupStatus], start: datetime, end: datetime
+    ) -> list[Reading | Unseen]:
+        """One reading at each multiple of the scrape interval; Unseen where not all instances can be told. `groups` name the
+        instances, whatever has become of them since."""
+        members = [
+            Member(one.name, each.name, each.address) for one in groups for each in one.instances
+        ]
+        step, first = self._source.scrape_seconds, self._grid(start.timestamp())
+        count = max(0, floor((self._grid(end.timestamp()) - first) / step + 1e-9) + 1)
+        times = [round(first + number * step, 3) for number in range(count)]
+        parts = [times[at : at + MOST_MOMENTS] for at in range(0, count, MOST_MOMENTS)]
+        try:
+            series = [list(self._answered(partial(self._over, part, step))) for part in parts]
+            found = prometheus_past.joined_series(series)
+        except UnusableAnswerError as error:
+            raise self._useless("the past", error) from error
+        return list(
+            prometheus_past.readings_in(
+                found, times, members, self._source, self._by_name, self._slis
+            )
+        )
+
+    def totals(self, seconds: float) -> WindowTotals:
+        """Of all targets of the selector in the last `seconds`, to the nearest of up to 240 looks."""
+        step = self._source.scrape_seconds * ceil(
+            seconds / self._source.scrape_seconds / MOST_MOMENTS
+        )
+        last = self._grid(self._clock().timestamp() - SETTLE_SECONDS)
+        times = [last - seconds, last]
+        asked = [one for one in self._asked if one.name in (REQUESTS, FAILURES)]
+        try:
+            answer = self._over(times, step, prometheus_queries.joined(asked))
+            if answer.refused:
+                raise UnusableAnswerError(f"that it does not take it: {said(answer.body)}")
+            return prometheus_past.totals_in(series_in(answer.body))
+        except UnusableAnswerError as error:
+            raise self._useless(f"the last {seconds:g} s", error) from error
+
+    def _over(self, times: Sequence[float], step: float, query: str) -> Answer:
+        ends = {"start": f"{times[0]:.3f}", "end": f"{times[-1]:.3f}", "step": f"{step:g}"}
+        return self._session.ask("query_range", {"query": query, **ends})
 
     @property
     def _by_name(self) -> Mapping[str, Question]:
@@ -114,10 +164,9 @@ class PrometheusMetrics:
             f"that it does not take all queries together: {said(answer.body)}"
         )
 
-    def _unreadable(self, environment: Environment, found: object) -> MetricsUnreadableError:
+    def _useless(self, what: str, found: object) -> MetricsUnreadableError:
         return MetricsUnreadableError(
-            f"asked Prometheus at {self._source.url} for the counters of {environment.service} in {environment.name};"
-            f" found {found}"
+            f"asked Prometheus at {self._source.url} for {what}; found {found}"
         )
 
 

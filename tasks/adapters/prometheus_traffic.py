@@ -57,7 +57,7 @@ class Moment:
     ) -> None:
         self._time, self._source, self._members = time, source, members
         self._found: dict[str, dict[str, list[Point]]] = {}
-        known = _known(members)
+        known = known_names(members)
         for point in points:
             label = point.labels.get(source.instance_label, "")
             name = known.get(label) or known.get(label.rpartition(":")[0])
@@ -289,7 +289,7 @@ def _turned(found: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
     return {name: (total - good, total) for name, (good, total) in found.items()}
 
 
-def _known(members: Sequence[Member]) -> dict[str, str]:
+def known_names(members: Sequence[Member]) -> dict[str, str]:
     """By what a label may call it: its name, its address, and its host where each has one of its own."""
     hosts = [one.address.rpartition(":")[0] for one in members]
     known = {one.address: one.name for one in members} | {one.name: one.name for one in members}

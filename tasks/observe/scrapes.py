@@ -5,7 +5,7 @@ again, and it can lie: an event must be in exactly one batch, and a batch that o
 nobody. What is kept for the next comparison is always the last reading that was believed, so that nothing is lost.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -57,6 +57,21 @@ def following(last: Reading | Unseen, now: Reading | Unseen) -> Followed:
     if pairs:  # as long as the scrapes were apart, which is not when we asked
         sample = replace(sample, seconds=sum(one.seconds for one in pairs) / len(pairs))
     return Followed(sample, now)
+
+
+def samples_of(readings: Iterable[Reading | Unseen]) -> tuple[Sample | Unseen, ...]:
+    """What happened from each to the next."""
+    last: Reading | Unseen | None = None
+    found: list[Sample | Unseen] = []
+    for now in readings:
+        if last is None:
+            last = now
+            continue
+        followed = following(last, now)
+        last = followed.last
+        if followed.sample is not None:
+            found.append(followed.sample)
+    return tuple(found)
 
 
 def _pairs(last: Reading, now: Reading) -> Iterator[_Pair]:
