@@ -104,7 +104,7 @@ def _lie(pair: _Pair) -> str:
         " ask one of them"
     )
     was, now = _counts(pair.was), _counts(pair.now)
-    for what in was.keys() & now.keys():
+    for what in (one for one in was if one in now):  # requests first: the cause before what follows
         (old_bad, old), (bad, total) = was[what], now[what]
         if total == 0 < old:
             return (

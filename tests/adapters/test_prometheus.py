@@ -1,18 +1,14 @@
-"""A real Prometheus that is down, slow or lied to: it is told in a sentence, and nobody is promoted or blamed for it.
+"""A real Prometheus that is lied to: it is told in a sentence, and nobody is promoted or blamed for it.
 
 The judge of these tests is quick: with honest counters it promotes a good canary and rolls a bad one back within seconds.
 """
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tasks.adapters.prometheus import PrometheusMetrics
 from tasks.adapters.prometheus_queries import joined, questions
 from tasks.errors import MetricsUnreadableError
 from tasks.model import (
@@ -20,69 +16,16 @@ from tasks.model import (
     FleetStatus,
     Health,
     InstanceTraffic,
-    Judgement,
-    Reading,
     Sample,
-    Unseen,
     Verdict,
 )
-from tasks.observe.peers import PeerJudge
-from tasks.observe.scrapes import following
-from tasks.service import Objectives, Observe
 from tasks.sources import PRESETS, GaugeSli, HistogramSli, PrometheusSource, RatioSli, Sli
 from tasks.sources import Exporter as Exports
-from tests.support.exporter import PROTOBUF, Exporter, native
+from tests.support.exporter import Exporter
 from tests.support.metrics_grounds import Scraped, scraped, status_of
+from tests.support.prometheus_watch import CANARY, INSTANCES, Watch, serve
 
 pytestmark = pytest.mark.engine
-
-STABLE, CANARY = ("r1-a", "r1-b"), "r2-c"
-INSTANCES: Final = [("r1", "r1-a"), ("r1", "r1-b"), ("r2", CANARY)]
-QUICK: Final = Observe(
-    interval_seconds=1,
-    minimum_requests=1,
-    minimum_seconds=0,
-    deadline_seconds=600,
-    batch_seconds=1,
-    warm_up_seconds=0,
-    margin=0.5,
-    burst=1,
-)
-
-
-@dataclass
-class Watch:
-    """What a rollout sees, reading by reading."""
-
-    metrics: PrometheusMetrics
-    environment: Environment
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    samples: list[Sample | Unseen] = field(default_factory=list)
-    last: Reading | Unseen | None = None
-
-    def look(self) -> Sample | Unseen | None:
-        try:
-            now: Reading | Unseen = self.metrics.read(self.environment)
-        except MetricsUnreadableError as error:
-            now = Unseen(datetime.now(UTC), str(error))
-        followed = following(self.last or Unseen(now.at, "nothing yet"), now)
-        self.last = followed.last
-        if followed.sample is not None:
-            self.samples.append(followed.sample)
-        return followed.sample
-
-    def judge(self) -> Judgement:
-        judge = PeerJudge(Objectives(), QUICK)
-        now = datetime.now(UTC)
-        return judge.judge(
-            self.samples, "r2", ("r1",), self.started_at - timedelta(seconds=60), now
-        )
-
-    @property
-    def blind(self) -> str:
-        """The reason of the newest sample, if it could not be seen."""
-        newest = self.samples[-1]
-        return newest.reason if isinstance(newest, Unseen) else ""
 
 
 @pytest.fixture(scope="module")
@@ -107,12 +50,6 @@ def watch(ground: Scraped) -> Watch:
     found = Watch(ground.metrics(), ground.environment)
     found.look()
     return found
-
-
-def serve(ground: Scraped, bad_share: float = 0.0, requests: int = 2000) -> None:
-    for name, one in ground.exporters.items():
-        bad = round(requests * bad_share) if name == CANARY else 0
-        one.served(requests - bad, bad)
 
 
 def traffic(ground: Scraped, **changes: object) -> dict[str, InstanceTraffic]:
@@ -246,19 +183,6 @@ def fails(exporter: Exporter) -> None:
     exporter.page = None
 
 
-def old_times(exporter: Exporter) -> None:
-    """Its clock is a minute behind, and it insists on it."""
-    at = round((time.time() - 60) * 1000)
-    text = (exporter.page or b"").decode()
-    exporter.says("".join(f"{line} {at}\n" for line in text.splitlines()))
-
-
-def future_times(exporter: Exporter) -> None:
-    at = round((time.time() + 300) * 1000)
-    text = (exporter.page or b"").decode()
-    exporter.says("".join(f"{line} {at}\n" for line in text.splitlines()))
-
-
 def jumps_back(exporter: Exporter) -> None:
     exporter.counts["200"] -= 2500  # 500 less than it had before the requests of this test
     exporter.served(0)
@@ -367,81 +291,6 @@ def test_it_takes_the_queries_of_every_exporter(shared: Scraped, exporter: Expor
     ]
     source = PrometheusSource(url="http://p", exporter=exporter, selector={"job": 'x"y'})
     assert shared.prometheus.query(joined(questions(source, own))) == []
-
-
-# ---- down and slow -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Scraped]:
-    """A Prometheus to be broken."""
-    with scraped(tmp_path, INSTANCES) as found:
-        serve(found, requests=1000)
-        found.settle()
-        yield found
-
-
-def test_a_server_that_hangs_or_is_gone_decides_nothing(own: Scraped) -> None:
-    watch = Watch(own.metrics(timeout_seconds=1), own.environment)
-    watch.look()
-    own.prometheus.freeze()
-    begun = time.monotonic()
-    watch.look()
-    assert time.monotonic() - begun < 3
-    assert "found no whole answer within 1 s" in watch.blind
-    own.prometheus.thaw()
-    serve(own)
-    own.settle()
-    assert isinstance(watch.look(), Sample), "nothing was lost"
-    own.prometheus.stop()
-    watch.look()
-    assert "found no answer (ConnectError" in watch.blind
-    assert watch.judge().verdict is Verdict.KEEP_OBSERVING
-
-
-@pytest.mark.parametrize(
-    ("lie", "told"),
-    [
-        (old_times, "r2-c has no requests any more, it had 1000: "),  # Prometheus drops them
-        (future_times, "found the newest scrape of r2-c"),
-    ],
-    ids=["behind", "ahead"],
-)
-def test_an_instance_that_insists_on_a_wrong_clock_decides_nothing(
-    own: Scraped, lie: Lie, told: str
-) -> None:
-    watch = Watch(own.metrics(), own.environment)
-    watch.look()
-    serve(own)
-    lie(own.exporters[CANARY])
-    time.sleep(5)  # what was scraped before grows stale first
-    own.settle()
-    assert not isinstance(watch.look(), Sample)
-    assert told in watch.blind
-    assert watch.judge().verdict is Verdict.KEEP_OBSERVING
-
-
-# ---- native histograms ---------------------------------------------------------------------------
-
-
-def test_native_histograms_are_read_on_one_grid(tmp_path: Path) -> None:
-    with scraped(tmp_path, INSTANCES[:2], features="native-histograms") as found:
-        fine, coarse = found.exporters.values()
-        # 8 buckets for each doubling, from 0.125 s; 1 for each, from 0.25 s
-        fine.page = native({"200": 9, "500": 1}, 3, -23, [1, 2, 3, 4], zero=0)
-        coarse.page = native({"200": 5, "500": 0}, 0, -1, [2, 3], zero=0)
-        fine.kind = coarse.kind = PROTOBUF
-        found.settle()
-        read = found.metrics(latency="http_request_duration_seconds").read(found.environment)
-    one, other = (each.latency for each in read.instances)
-    assert one.bounds_ms == other.bounds_ms
-    assert (one.total, other.total) == (10, 5)
-    by_bound = dict(zip(one.bounds_ms, zip(one.counts, other.counts, strict=True), strict=False))
-    assert {bound: counts for bound, counts in by_bound.items() if any(counts)} == {
-        250.0: (10, 0),
-        500.0: (0, 2),
-        1000.0: (0, 3),
-    }
 
 
 def test_a_classic_histogram_is_not_taken_for_a_native_one(ground: Scraped) -> None:

@@ -49,6 +49,7 @@ def running_prometheus(
     features: str = "",
     web: str = "",
     scheme: str = "http",
+    path: str = "/metrics",
     wait: bool = True,
 ) -> Iterator[Prometheus]:
     """Skips (in CI: fails) where `prometheus` is not installed. `jobs`: addresses to scrape four times a second, by job; `web`:
@@ -57,7 +58,7 @@ def running_prometheus(
     folder.mkdir(parents=True, exist_ok=True)
     address = f"127.0.0.1:{engines.free_port()}"
     scraped = [
-        {"job_name": job, "static_configs": [{"targets": list(targets)}]}
+        {"job_name": job, "metrics_path": path, "static_configs": [{"targets": list(targets)}]}
         for job, targets in jobs.items()
     ]
     every = f"{SCRAPE_SECONDS * 1000:.0f}ms"
