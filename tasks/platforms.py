@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tasks.errors import InvalidInputError
 from tasks.model import Environment
-from tasks.ports import ArtifactStore, Fleet, Journal, Metrics, Prober, Scanner
+from tasks.ports import ArtifactStore, Fleet, Journal, Metrics, PastMetrics, Prober, Scanner
 from tasks.service import ServiceSpec
 from tasks.sources import PrometheusSource, Sli
 
@@ -111,6 +111,15 @@ def metrics_for(
     from tasks.adapters.prometheus import PrometheusMetrics
 
     return PrometheusMetrics(source, platform.fleet, slis)
+
+
+def past_metrics(
+    environment: Environment, source: PrometheusSource, slis: Sequence[Sli] = ()
+) -> PastMetrics:
+    """What that source remembers of an environment."""
+    from tasks.adapters.prometheus import PrometheusMetrics
+
+    return PrometheusMetrics(source, connect(environment.platform).fleet, slis)
 
 
 def connect(platform: str) -> Platform:
