@@ -13,6 +13,7 @@ from rich.text import Text
 
 from flows import calibration, console, explaining
 from flows.course import Course, courses
+from flows.past import remembered
 from flows.retelling import Look, Placebo, placebo
 from flows.words import duration, percent
 from tasks import platforms
@@ -115,7 +116,13 @@ def replay(service: str, release: str, *, json: Json = False) -> int:
 
 @judge.command(name="placebo")
 def placebo_command(
-    service: str, environment: str, *, store: bool = False, json: Json = False
+    service: str,
+    environment: str,
+    *,
+    start: Annotated[datetime | None, Parameter(name="--from")] = None,
+    end: Annotated[datetime | None, Parameter(name="--to")] = None,
+    store: bool = False,
+    json: Json = False,
 ) -> int:
     """Let each instance of the stable artifact play the canary in what was recorded: how often would it have been rolled back?
 
@@ -125,6 +132,10 @@ def placebo_command(
         Name of the service.
     environment
         Name of the environment.
+    start
+        Ask its Prometheus for what happened since then (2026-01-31T12:00), not the journal.
+    end
+        Until then; else until now.
     store
         Let the judge use what was measured, for 30 days.
     json
@@ -133,10 +144,11 @@ def placebo_command(
     spec = explaining.spec_of(service)
     if (place := spec.environment_spec(environment)) is None:
         raise InvalidInputError(f"{service} has no environment {environment!r}")
-    recorded = _recorded(service, environment)
+    recorded = [remembered(spec, place, start, end)] if start else _recorded(service, environment)
     if not any(course.seen for course in recorded):
         raise NotFoundError(
-            f"nothing was observed of {service} in {environment} yet; release it once with a canary strategy"
+            f"nothing was observed of {service} in {environment} {'then' if start else 'yet'}; release it once with a canary"
+            " strategy, or name a time with --from that its Prometheus remembers"
         )
     found = placebo(recorded, spec, place.observe)
     if store:

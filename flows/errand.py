@@ -18,6 +18,7 @@ from tasks.model import Admission, Artifact, Decision, Environment, Step, Verdic
 from tasks.retries import PATIENTLY
 from tasks.rollout.strategies import steps
 from tasks.service import Canary, EnvironmentSpec, ScanPolicy, Strategy
+from tasks.sources import Sli
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Errand:
     stable: Deployed | None
     steps: tuple[Step, ...]
     admitted: frozenset[str]
+
+    @property
+    def slis(self) -> tuple[Sli, ...]:
+        """What the service wants to be judged by besides errors and latency."""
+        return self.release.spec.slis_of(self.place)
 
     @property
     def where(self) -> str:

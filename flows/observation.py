@@ -18,8 +18,8 @@ from tasks import platforms
 from tasks.journal.rules import Sampled
 from tasks.model import Environment, FleetStatus, Judgement, Reading, Sample, Step, Unseen, Verdict
 from tasks.observe.actions import take_sample
-from tasks.observe.counting import difference
 from tasks.observe.peers import PeerJudge
+from tasks.observe.scrapes import following
 from tasks.ports import Journal
 from tasks.rollout.rules import plan
 from tasks.service import AllAtOnce
@@ -35,7 +35,7 @@ class Observation:
         spec, place = errand.release.spec, errand.place
         judged = [one for one in spec.environments if not isinstance(one.strategy, AllAtOnce)]
         burst = measured_burst(errand.environment)
-        self._judge = PeerJudge(spec.objectives, place.observe, len(judged), burst)
+        self._judge = PeerJudge(spec.objectives, place.observe, len(judged), burst, errand.slis)
         self.samples = recorded(held.journal, errand.environment, errand.release.id)
         if self.samples:
             words = f"{len(self.samples)} samples of an interrupted try still count"
@@ -46,15 +46,16 @@ class Observation:
         errand, settings = self._errand, self._errand.place.observe
         fleet = platforms.connect(errand.environment.platform).fleet
         progress = Progress(f"{errand.where} {step.name}")
-        last = take_sample(errand.environment)
+        last = counted(errand)
         started_at = last.at
         while True:
             time.sleep(settings.interval_seconds)
             if plan(step.spec, fleet.read(errand.environment), errand.admitted):
                 converged()
-            reading = take_sample(errand.environment)
-            self._add(batch(last, reading))
-            last = reading if isinstance(reading, Reading) else last
+            followed = following(last, counted(errand))
+            last = followed.last
+            if followed.sample is not None:
+                self._add(followed.sample)
             judgement = self._look(step, started_at)
             progress.show(judgement, settings)
             if judgement.verdict is not Verdict.KEEP_OBSERVING:
@@ -72,7 +73,8 @@ class Observation:
         peers = tuple(
             group.name for group in step.spec.groups if group.name != release and group.weight
         )
-        return self._judge.judge(self.samples, release, peers, started_at, self.samples[-1].at)
+        now = max(started_at, self.samples[-1].at) if self.samples else started_at
+        return self._judge.judge(self.samples, release, peers, started_at, now)
 
 
 def recorded(journal: Journal, here: Environment, release: str) -> list[Sample | Unseen]:
@@ -82,10 +84,6 @@ def recorded(journal: Journal, here: Environment, release: str) -> list[Sample |
     return [*mine[-1].earlier, *mine[-1].samples] if mine else []
 
 
-def batch(before: Reading | Unseen, after: Reading | Unseen) -> Sample | Unseen:
-    """What happened between two readings. A sample needs two that could be read."""
-    if isinstance(after, Unseen):
-        return after
-    if isinstance(before, Unseen):
-        return Unseen(after.at, "the first reading; a sample needs two")
-    return difference(before, after)
+def counted(errand: Errand) -> Reading | Unseen:
+    """The counters now, from where service.yaml says that they come from."""
+    return take_sample(errand.environment, errand.place.metrics, errand.slis)

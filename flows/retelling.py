@@ -33,7 +33,8 @@ def looks(course: Course, spec: ServiceSpec, settings: Observe | None = None) ->
     """Every look at this rollout. `settings`: other ones than its own, to see what they would have done."""
     place = spec.environment_spec(course.environment.name)
     chosen = settings or (place.observe if place else Observe())
-    judge = PeerJudge(spec.objectives, chosen, places_of(spec), _burst(course))
+    slis = spec.slis_of(place) if place else ()
+    judge = PeerJudge(spec.objectives, chosen, places_of(spec), _burst(course), slis)
     found, began = [], dict[datetime, datetime]()
     for count, sample in enumerate(course.samples, start=1):
         if (taken := _step_at(course, sample.at)) is None:
@@ -114,7 +115,10 @@ def _instances(samples: Sequence[Sample]) -> list[str]:
 def _cries(samples: Sequence[Sample], name: str, spec: ServiceSpec, settings: Observe) -> bool:
     """Does the judge ever want it rolled back? It is never promoted, so that all of it is looked at."""
     endless = settings.model_copy(update={"minimum_seconds": 1e9, "deadline_seconds": 1e9})
-    judge, cast = PeerJudge(spec.objectives, endless), [_cast(one, name) for one in samples]
+    judge, cast = (
+        PeerJudge(spec.objectives, endless, slis=spec.slis),
+        [_cast(one, name) for one in samples],
+    )
     for count, sample in enumerate(cast, start=1):
         found = judge.judge(cast[:count], PLACEBO, (OTHERS,), samples[0].at, sample.at)
         if found.verdict is Verdict.ROLL_BACK:

@@ -10,15 +10,15 @@ from datetime import timedelta
 
 from flows.errand import Errand
 from flows.heal import settle
-from flows.observation import Observation, batch
+from flows.observation import Observation, counted
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from tasks import platforms
 from tasks.journal.rules import RolledBack, Sampled, VerdictGiven, fold, record
-from tasks.model import Judgement, Reading, Sample, Unseen, Verdict
-from tasks.observe.actions import take_sample
+from tasks.model import Judgement, Sample, Unseen, Verdict
 from tasks.observe.regression import RegressionJudge
+from tasks.observe.scrapes import following
 
 LAST_SECONDS = 600.0  # of the rollout: how the previous group did
 
@@ -49,21 +49,22 @@ def newest(samples: Sequence[Sample | Unseen]) -> list[Sample | Unseen]:
 def _regression(errand: Errand, seconds: float, rollout: list[Sample | Unseen]) -> Judgement | None:
     """The judgement that takes it back, or None when the watch is over or somebody else has changed the environment."""
     place, release = errand.place, errand.release.id
-    judge = RegressionJudge(errand.release.spec.objectives, place.observe)
+    judge = RegressionJudge(errand.release.spec.objectives, place.observe, errand.slis)
     others = groups_beside(release, rollout)
     samples, end = [*rollout], time.monotonic() + seconds
-    last = take_sample(errand.environment)
+    last = counted(errand)
     started_at = last.at
     while time.monotonic() < end:
         time.sleep(place.observe.interval_seconds)
-        reading = take_sample(errand.environment)
-        samples.append(batch(last, reading))
-        last = reading if isinstance(reading, Reading) else last
-        if not _watched(errand, samples[-1]):
+        followed = following(last, counted(errand))
+        last = followed.last
+        if not _watched(errand, followed.sample):
             return None
-        judgement = judge.judge(samples, release, others, started_at, samples[-1].at)
-        if judgement.verdict is Verdict.ROLL_BACK:
-            return judgement
+        if followed.sample is not None:
+            samples.append(followed.sample)
+            judgement = judge.judge(samples, release, others, started_at, followed.sample.at)
+            if judgement.verdict is Verdict.ROLL_BACK:
+                return judgement
     return None
 
 
@@ -74,13 +75,14 @@ def groups_beside(release: str, samples: Sequence[Sample | Unseen]) -> tuple[str
     return tuple(sorted(groups - {release}))
 
 
-def _watched(errand: Errand, sample: Sample | Unseen) -> bool:
+def _watched(errand: Errand, sample: Sample | Unseen | None) -> bool:
     """Journal what was seen, as long as this release is the stable one."""
     journal, here, release = platforms.journal(), errand.environment, errand.release.id
     state = fold(journal.events(here.service)).environments[here.service, here.name]
     if state.stable is None or state.stable.release != release or state.rollout is not None:
         return False
-    record(journal, here.service, here.name, release, Sampled(sample))
+    if sample is not None:
+        record(journal, here.service, here.name, release, Sampled(sample))
     return True
 
 

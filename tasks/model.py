@@ -266,7 +266,10 @@ class Step:
 
 @dataclass(frozen=True)
 class LatencyHistogram:
-    """Request counts by latency. `counts[i]` are those in (bounds_ms[i-1], bounds_ms[i]]; the last is above all bounds."""
+    """Request counts by latency. `counts[i]` are those in (bounds_ms[i-1], bounds_ms[i]]; the last is above all bounds.
+
+    Of a custom SLI the bounds have its own unit.
+    """
 
     bounds_ms: tuple[float, ...] = ()
     counts: tuple[int, ...] = (0,)
@@ -280,7 +283,9 @@ class LatencyHistogram:
 class InstanceTraffic:
     """Requests one instance answered. `failures` are 5xx answers and broken connections. Cumulative in a Reading.
 
-    `gauges`: what was measured at that moment, by name, higher being worse (memory in bytes); never cumulative.
+    `gauges`: what was measured at that moment, by name (memory in bytes); never cumulative. `ratios` (name, bad, total) and
+    `histograms` are what a service counts of its own (custom SLIs). `scraped_at`: when somebody else looked at it for us;
+    None where it was counted when it was read. A sample has none.
     """
 
     group: str
@@ -289,11 +294,14 @@ class InstanceTraffic:
     failures: int
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
     gauges: tuple[tuple[str, float], ...] = ()
+    ratios: tuple[tuple[str, int, int], ...] = ()
+    histograms: tuple[tuple[str, LatencyHistogram], ...] = ()
+    scraped_at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Cumulative counters of every instance at one moment. They restart at 0 with the splitter."""
+    """Cumulative counters of every instance at one moment. They restart at 0 with whoever counts."""
 
     at: datetime
     instances: tuple[InstanceTraffic, ...] = ()

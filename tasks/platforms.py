@@ -4,14 +4,16 @@ Adapters are imported when they are asked for: `bakewell status` must not wait f
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.errors import InvalidInputError
-from tasks.ports import ArtifactStore, Fleet, Journal, Metrics, Prober, Scanner
+from tasks.model import Environment
+from tasks.ports import ArtifactStore, Fleet, Journal, Metrics, PastMetrics, Prober, Scanner
 from tasks.service import ServiceSpec
+from tasks.sources import PrometheusSource, Sli
 
 if TYPE_CHECKING:
     from tasks.adapters.cosign_key import LocalKeys
@@ -97,6 +99,27 @@ def _memory() -> Platform:
 
 
 PLATFORMS: dict[str, Callable[[], Platform]] = {"process": _process, "memory": _memory}
+
+
+def metrics_for(
+    environment: Environment, source: PrometheusSource | None = None, slis: Sequence[Sli] = ()
+) -> Metrics:
+    """Who counts an environment's requests: the source that its service.yaml names, else its platform."""
+    platform = connect(environment.platform)
+    if source is None:
+        return platform.metrics
+    from tasks.adapters.prometheus import PrometheusMetrics
+
+    return PrometheusMetrics(source, platform.fleet, slis)
+
+
+def past_metrics(
+    environment: Environment, source: PrometheusSource, slis: Sequence[Sli] = ()
+) -> PastMetrics:
+    """What that source remembers of an environment."""
+    from tasks.adapters.prometheus import PrometheusMetrics
+
+    return PrometheusMetrics(source, connect(environment.platform).fleet, slis)
 
 
 def connect(platform: str) -> Platform:

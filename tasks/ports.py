@@ -16,10 +16,12 @@ from tasks.model import (
     Artifact,
     Environment,
     FleetStatus,
+    GroupStatus,
     Lease,
     Reading,
     ScanNotDone,
     ScanReport,
+    Unseen,
 )
 
 
@@ -106,6 +108,26 @@ class Metrics(Protocol):
 
     def read(self, environment: Environment) -> Reading:
         """Cumulative counters now. MetricsUnreadableError if the source did not answer: never an empty Reading instead."""
+
+
+@dataclass(frozen=True)
+class WindowTotals:
+    """What a whole service answered in some time."""
+
+    failures: int
+    requests: int
+
+
+class PastMetrics(Protocol):
+    """Remembers what was counted. MetricsUnreadableError if it does not answer."""
+
+    def history(
+        self, groups: Sequence[GroupStatus], start: datetime, end: datetime
+    ) -> Sequence[Reading | Unseen]:
+        """One reading at each scrape of the instances of these groups; Unseen where not all of them can be told."""
+
+    def totals(self, seconds: float) -> WindowTotals:
+        """Of the whole service, in the last `seconds`: for error budgets."""
 
 
 @dataclass(frozen=True)

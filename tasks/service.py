@@ -8,24 +8,15 @@ from collections import defaultdict
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, field_validator
 
 from tasks.model import Environment, Severity
+from tasks.settings import Contradiction, Name, Variable
+from tasks.settings import Part as _Part
+from tasks.sources import PrometheusSource, Sli, doubtful_names
 
-Name = Annotated[
-    str,
-    Field(
-        pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$",
-        description="small letters, digits and hyphens, beginning with a letter, at most 40",
-    ),
-]
-Variable = Annotated[
-    str,
-    Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="letters, digits and underscores"),
-]
 Share = Annotated[float, Field(gt=0, lt=1)]
 HOST = (
     r"(localhost|\[[0-9a-f:]+\](?=:)|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+(?=:))(:\d{1,5})?"
@@ -33,23 +24,6 @@ HOST = (
 NAME = r"(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+"
 REPOSITORY: Final = re.compile(rf"{HOST}{NAME}|layout:/[^@]+|memory:[^@]+")
 BASE: Final = re.compile(rf"scratch|(layout:[^@]+|{HOST}{NAME})@sha256:[0-9a-f]{{64}}")
-
-Contradiction = tuple[tuple[str | int, ...], str]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _agrees(self) -> Self:
-        if found := list(self._contradictions()):
-            text = "; ".join(f"{'.'.join(map(str, path))}: {what}" for path, what in found)
-            raise PydanticCustomError("contradiction", "{text}", {"text": text, "found": found})
-        return self
-
-    def _contradictions(self) -> Iterator[Contradiction]:
-        """Settings that are fine alone but not together: where the mistake is, and what it is."""
-        yield from ()
 
 
 class PlatformName(StrEnum):
@@ -312,6 +286,9 @@ class EnvironmentSpec(_Part):
     approval_seconds: float = Field(
         3600, gt=0, description="without an approval the rollout ends untouched"
     )
+    metrics: PrometheusSource | None = Field(
+        None, description="who counts its requests; default: the platform's own splitter"
+    )
 
     @property
     def watched_seconds(self) -> float:
@@ -354,6 +331,9 @@ class ServiceSpec(_Part):
     smoke: Smoke = Field(Smoke(), description="a request that fresh instances must answer")
     objectives: Objectives = Field(Objectives(), description="what users may expect (SLOs)")
     scan: ScanPolicy = Field(ScanPolicy(), description="what may be known to be wrong with it")
+    slis: tuple[Sli, ...] = Field(
+        (), description="what else a canary is judged by, where the environment has `metrics`"
+    )
     environments: tuple[EnvironmentSpec, ...] = Field(
         min_length=1, description="where it runs, in the order in which a release passes them"
     )
@@ -383,6 +363,9 @@ class ServiceSpec(_Part):
                 )
             names.add(one.name)
             ports[one.platform].add(one.listen_port)
+        if self.slis and not any(one.metrics for one in self.environments):
+            yield ("slis",), "they are asked of Prometheus, but no environment has `metrics`"
+        yield from doubtful_names(self.slis)
 
     def environment(self, name: str) -> Environment | None:
         """The place of that name, or None."""
@@ -395,6 +378,10 @@ class ServiceSpec(_Part):
         return Environment(
             self.service, spec.name, spec.platform.value, spec.listen_port, spec.ready_seconds
         )
+
+    def slis_of(self, spec: EnvironmentSpec) -> tuple[Sli, ...]:
+        """What else is judged there: custom SLIs come from the environment's Prometheus."""
+        return self.slis if spec.metrics else ()
 
     def environment_spec(self, name: str) -> EnvironmentSpec | None:
         return next((spec for spec in self.environments if spec.name == name), None)

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import accumulate
 
@@ -32,32 +32,59 @@ class Traffic:
 def difference(before: Reading, after: Reading) -> Sample:
     """What happened between two readings.
 
-    A counter that fell was restarted: it counts from 0. So does an instance that was not there before. What one that
-    vanished answered since `before` nobody can know: it is left out.
+    A counter that fell was restarted: it counts from 0. So does an instance that was not there before, unless it was scraped:
+    then nobody knows when it counted what it has. What one that vanished answered since `before` nobody can know: it is
+    left out.
     """
     known = {(one.group, one.instance): one for one in before.instances}
-    happened = (_since(known.get((one.group, one.instance)), one) for one in after.instances)
+    pairs = ((known.get((one.group, one.instance)), one) for one in after.instances)
+    happened = (_since(was, now) for was, now in pairs if was or now.scraped_at is None)
     return Sample(after.at, max(0.0, (after.at - before.at).total_seconds()), tuple(happened))
 
 
 def _since(before: InstanceTraffic | None, after: InstanceTraffic) -> InstanceTraffic:
+    """Its own requests restart together; each custom SLI may be counted by somebody else."""
+    after = replace(after, scraped_at=None)
     if before is None:
         return after
-    latency = _latency_since(before.latency, after.latency)
+    ratios, histograms = _ratios_since(before, after), _histograms_since(before, after)
+    after = replace(after, ratios=ratios, histograms=histograms)
+    latency = grown(before.latency, after.latency)
     if latency is None or after.requests < before.requests or after.failures < before.failures:
         return after
-    return InstanceTraffic(
-        after.group,
-        after.instance,
-        after.requests - before.requests,
-        after.failures - before.failures,
-        latency,
-        after.gauges,
+    return replace(
+        after,
+        requests=after.requests - before.requests,
+        failures=after.failures - before.failures,
+        latency=latency,
     )
 
 
-def _latency_since(before: LatencyHistogram, after: LatencyHistogram) -> LatencyHistogram | None:
-    """None if a count fell."""
+def _ratios_since(
+    before: InstanceTraffic, after: InstanceTraffic
+) -> tuple[tuple[str, int, int], ...]:
+    known = {name: (bad, total) for name, bad, total in before.ratios}
+
+    def since(name: str, bad: int, total: int) -> tuple[str, int, int]:
+        old_bad, old = known.get(name, (0, 0))
+        fell = bad < old_bad or total < old
+        return (name, bad, total) if fell else (name, bad - old_bad, total - old)
+
+    return tuple(since(*one) for one in after.ratios)
+
+
+def _histograms_since(
+    before: InstanceTraffic, after: InstanceTraffic
+) -> tuple[tuple[str, LatencyHistogram], ...]:
+    known = dict(before.histograms)
+    return tuple(
+        (name, grown(known.get(name, LatencyHistogram()), now) or now)
+        for name, now in after.histograms
+    )
+
+
+def grown(before: LatencyHistogram, after: LatencyHistogram) -> LatencyHistogram | None:
+    """What was added since `before`; None if a count fell."""
     if before.total == 0:
         return after
     old, new = _aligned(before, after)

@@ -5,7 +5,7 @@ Never by their level: a level remembers, so its ranks in successive batches are 
 saw-tooth. Short windows find a fast leak soon, long ones a slow leak at all; each has a part of the gauge's money.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -20,10 +20,17 @@ Key = tuple[str, str]
 
 
 class Growth:
-    """Remembers the mean of each instance's gauges in the window before."""
+    """Remembers the mean of each instance's gauges in the window before. `signs`: -1 for those of which less is worse; those
+    in `by_value` are left out."""
 
-    def __init__(self, window_seconds: float) -> None:
+    def __init__(
+        self,
+        window_seconds: float,
+        signs: Mapping[str, float] | None = None,
+        by_value: Collection[str] = (),
+    ) -> None:
         self.window_seconds, self._seconds = window_seconds, 0.0
+        self._signs, self._by_value = signs or {}, by_value
         self._before: dict[Key, float] = {}
         self._now: dict[Key, tuple[float, int]] = {}
 
@@ -31,6 +38,11 @@ class Growth:
         """Growth over a window is a metric of its own."""
         shortest = self.window_seconds == min(SHARES)
         return gauge if shortest else f"{gauge} over {self.window_seconds / 60:g} min"
+
+    def wandering(self, instances: Iterable[InstanceTraffic]) -> list[str]:
+        """Names of what they have, but those that are compared by value."""
+        names = {name for one in instances for name, _ in one.gauges}
+        return sorted(names.difference(self._by_value))
 
     def batches(
         self, seconds: float, instances: list[InstanceTraffic]
@@ -40,8 +52,10 @@ class Growth:
         self._seconds += seconds
         for one in instances:
             for name, value in one.gauges:
-                total, count = self._now.get((one.instance, name), (0.0, 0))
-                self._now[one.instance, name] = total + value, count + 1
+                if name not in self._by_value:
+                    total, count = self._now.get((one.instance, name), (0.0, 0))
+                    signed = self._signs.get(name, 1.0) * value
+                    self._now[one.instance, name] = total + signed, count + 1
         if self._seconds < 0.95 * self.window_seconds:
             return
         means = {key: total / count for key, (total, count) in self._now.items()}

@@ -14,6 +14,7 @@ import numpy as np
 
 from tasks.model import Sample
 from tasks.observe.tails import chance_of_ranks
+from tasks.sources import Direction, GaugeSli, Sli
 
 WINDOW_SECONDS: Final = 60.0
 NEARLY: Final = 0.9  # of a window: samples are never exactly as far apart as asked
@@ -40,7 +41,7 @@ class Growths:
     @property
     def matters(self) -> bool:
         more = float(np.median(self.now)) - float(np.median(self.before))
-        return more >= LEAST_GROWTH * self.level
+        return more >= LEAST_GROWTH * abs(self.level)
 
     @property
     def chance(self) -> float:
@@ -56,19 +57,34 @@ class Growths:
 
 
 def growths(
-    before: Sequence[Sample], after: Sequence[Sample], release: str, others: Collection[str]
+    before: Sequence[Sample],
+    after: Sequence[Sample],
+    release: str,
+    others: Collection[str],
+    slis: Sequence[Sli] = (),
 ) -> list[Growths]:
-    """Of each gauge for which there is something to compare: the release after, the others before."""
+    """Of each gauge for which there is something to compare: the release after, the others before.
+
+    Of a gauge of the service's own that gets worse downwards, by how much it fell; one that does not wander is left out.
+    """
+    own = {one.name: one for one in slis if isinstance(one, GaugeSli)}
     known = {one.instance for sample in before for one in sample.instances}
     usual, now = _courses(before, others), _courses(after, {release})
     found = []
     for gauge in sorted(now.keys() & usual.keys()):
+        if gauge in own and not own[gauge].wanders:
+            continue
+        sign = -1.0 if gauge in own and own[gauge].direction is Direction.LOWER_IS_WORSE else 1.0
         grown = _minutes(now[gauge], known)
         grown_before = _minutes(usual[gauge], set())
         if grown and grown_before:
             level = float(np.mean([course[-1][1] for course in now[gauge].values()]))
-            found.append(Growths(gauge, grown, grown_before, level))
+            found.append(Growths(gauge, _times(sign, grown), _times(sign, grown_before), level))
     return found
+
+
+def _times(sign: float, values: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(sign * one for one in values)
 
 
 def _courses(samples: Sequence[Sample], groups: Collection[str]) -> dict[str, dict[str, Course]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tasks.model import InstanceTraffic, Sample
+from tasks.model import InstanceTraffic, LatencyHistogram, Sample
 from tasks.observe.counting import add
 
 
@@ -42,4 +42,23 @@ def _plus(before: InstanceTraffic, after: InstanceTraffic) -> InstanceTraffic:
         before.failures + after.failures,
         add(before.latency, after.latency),
         after.gauges or before.gauges,
+        _ratios(before, after),
+        _histograms(before, after),
     )
+
+
+def _ratios(before: InstanceTraffic, after: InstanceTraffic) -> tuple[tuple[str, int, int], ...]:
+    found = {name: (bad, total) for name, bad, total in before.ratios}
+    for name, bad, total in after.ratios:
+        old_bad, old = found.get(name, (0, 0))
+        found[name] = (old_bad + bad, old + total)
+    return tuple((name, *counts) for name, counts in found.items())
+
+
+def _histograms(
+    before: InstanceTraffic, after: InstanceTraffic
+) -> tuple[tuple[str, LatencyHistogram], ...]:
+    found = dict(before.histograms)
+    for name, more in after.histograms:
+        found[name] = add(found.get(name, LatencyHistogram()), more)
+    return tuple(found.items())

@@ -27,6 +27,7 @@ from tasks.observe.views import (
     Kind,
 )
 from tasks.service import Objectives, Observe
+from tasks.sources import Sli
 
 FALSE_ROLL_BACKS: Final = (
     0.01  # of all good releases, however often, at however many metrics and places it is looked
@@ -45,8 +46,14 @@ class PeerJudge:
     """
 
     def __init__(
-        self, objectives: Objectives, settings: Observe, places: int = 1, burst: float | None = None
+        self,
+        objectives: Objectives,
+        settings: Observe,
+        places: int = 1,
+        burst: float | None = None,
+        slis: Sequence[Sli] = (),
     ) -> None:
+        self._slis = slis
         self._objectives, self._settings = objectives, settings
         self._alone = SloJudge(objectives, settings)
         self._log_needed = log(max(1, places) / FALSE_ROLL_BACKS)
@@ -74,7 +81,9 @@ class PeerJudge:
 
     def _begin(self, canary: str, peers: tuple[str, ...]) -> Trial:
         horizon = max(2, round(self._settings.deadline_seconds / self._settings.batch_seconds))
-        return Trial(canary, peers, self._objectives, self._settings, horizon, self._burst)
+        return Trial(
+            canary, peers, self._objectives, self._settings, horizon, self._burst, self._slis
+        )
 
     def _caught_up(
         self,
@@ -153,7 +162,8 @@ class PeerJudge:
         short = self._settings.minimum_requests - scene.canary.requests
         batches = max((one.batches_to_go for one in trial.evidence.values()), default=inf)
         if batches == 0 and soak <= 0 and short <= 0:
-            return ""
+            unseen = trial.unseen()
+            return f"not everything was seen that a promotion needs: {unseen}" if unseen else ""
         if not isfinite(batches) or batches > SHOWN_FORECAST_BATCHES:
             return "not enough was seen to say anything yet"
         bound = batches * self._settings.batch_seconds

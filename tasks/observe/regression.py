@@ -24,8 +24,9 @@ from tasks.observe.growth import Growths, growths
 from tasks.observe.merging import Window
 from tasks.observe.rules import SloJudge
 from tasks.observe.tails import chance_of_ranks
-from tasks.observe.views import SLOW_MARGIN, errors_metric, latency_views
+from tasks.observe.views import SLOW_MARGIN, errors_metric, histogram_views
 from tasks.service import Objectives, Observe
+from tasks.sources import Sli
 
 FALSE_ROLL_BACKS: Final = 0.01  # of all good releases, over the whole watch
 RECENT_BATCHES: Final = 10
@@ -83,8 +84,8 @@ class RegressionJudge:
     """Fits `rules.Judge`: the canary is the promoted release, its peers are the groups before it, which were seen until
     `started_at`. It rolls back or keeps observing; that the watch is over is for its caller to know."""
 
-    def __init__(self, objectives: Objectives, settings: Observe) -> None:
-        self._objectives, self._settings = objectives, settings
+    def __init__(self, objectives: Objectives, settings: Observe, slis: Sequence[Sli] = ()) -> None:
+        self._objectives, self._settings, self._slis = objectives, settings, slis
         self._slo = SloJudge(objectives, settings)
 
     def judge(
@@ -103,7 +104,7 @@ class RegressionJudge:
         before, batches = self._batches(earlier, set(peers)), self._batches(after, {canary})
         whole = self._comparisons(batches, before)
         newest = self._comparisons(batches[-RECENT_BATCHES:], before)
-        gauges = growths(earlier, after, canary, set(peers))
+        gauges = growths(earlier, after, canary, set(peers), self._slis)
         numbers = self._numbers(whole, gauges, len(batches))
         allowed = FALSE_ROLL_BACKS / max(1, len(whole) + len(newest) + len(gauges))
         if worse := _worse([*whole, *newest], gauges, allowed, max(1, len(batches))):
@@ -129,7 +130,7 @@ class RegressionJudge:
             least = self._settings.margin or SLOW_MARGIN
             found.append(_slower_than(objective.threshold_ms, least))
         past = LatencyHistogram() if not before else _all(before)
-        if views := latency_views(past, self._objectives):
+        if views := histogram_views(past, None):
             edge = views.bounds_ms[views.slow_from - 1]
             usual = surely_above(past, edge) / past.total
             found.append(_slower_than(edge, max(SLOW_MARGIN, usual)))  # twice as many as before

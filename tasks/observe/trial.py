@@ -3,30 +3,21 @@
 Each sample counts once, in the batch it falls into; what could not be seen is no batch, for nobody.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
 import numpy as np
 
-from tasks.model import InstanceTraffic, LatencyHistogram, Sample, Unseen
-from tasks.observe import gauges
-from tasks.observe.counting import add
+from tasks.model import InstanceTraffic, Sample, Unseen
 from tasks.observe.evidence import MetricEvidence, at_pace
 from tasks.observe.guarding import Guard, harmful, sum_of, told
 from tasks.observe.merging import Window
 from tasks.observe.purse import Purse, log_sum
-from tasks.observe.views import (
-    Batch,
-    Kind,
-    LatencyViews,
-    Metric,
-    errors_metric,
-    errors_of,
-    gauge_metric,
-    latency_views,
-)
+from tasks.observe.sights import sights_of
+from tasks.observe.views import Kind, Metric, errors_metric
 from tasks.service import Objectives, Observe
+from tasks.sources import Sli
 
 
 @dataclass(frozen=True)
@@ -48,17 +39,16 @@ class Trial:
         settings: Observe,
         horizon: int,
         burst: float,
+        slis: Sequence[Sli] = (),
     ) -> None:
         self.canary, self.peers = canary, peers
         self.shown: list[Sample | Unseen] = []
         self.seconds = 0.0
-        self._objectives, self._settings = objectives, settings
+        self._settings = settings
         self._horizon, self._burst = horizon, burst
         self._window = Window(settings.batch_seconds)
         self._warm: dict[str, float] = {}
-        self._past = LatencyHistogram()
-        self._views: LatencyViews | None = None
-        self._growths = tuple(gauges.Growth(one) for one in gauges.SHARES)
+        self._sights = sights_of(objectives, settings, slis)
         self._purse, self.evidence = Purse(), dict[str, MetricEvidence]()
         self._let_in([errors_metric(objectives, settings)])
         self._guard = Guard()
@@ -85,43 +75,12 @@ class Trial:
         names = tuple(one.instance for one in compared.others)
         both = [*compared.canary, *compared.others]
         here, there = np.arange(len(compared.canary)), np.arange(len(compared.canary), len(both))
-
-        found = [*self._looked(batch.seconds, both)]
-        self._let_in([*(metric for metric, _ in found), *self._coming(both)])
+        found = [one for sight in self._sights for one in sight.look(batch.seconds, both)]
+        coming = [one for sight in self._sights for one in sight.coming(both)]
+        self._let_in([*(metric for metric, _ in found), *coming])
         for metric, levels in found:
             evidence = self.evidence[metric.name]
             evidence.update(levels.only(here), levels.only(there), names, batch.seconds)
-
-    def _looked(
-        self, seconds: float, both: list[InstanceTraffic]
-    ) -> Iterator[tuple[Metric, Batch]]:
-        yield errors_metric(self._objectives, self._settings), errors_of(both)
-        yield from self._latency(both)
-        for growth in self._growths:
-            for name, found in growth.batches(seconds, both):
-                yield self._growing(name, growth), found
-
-    def _coming(self, both: list[InstanceTraffic]) -> Iterator[Metric]:
-        """Growth that will be known at the end of its window: who is let in before the others have won has a fair share."""
-        for name in sorted({name for one in both for name, _ in one.gauges}):
-            for growth in self._growths:
-                yield self._growing(name, growth)
-
-    def _growing(self, gauge: str, growth: gauges.Growth) -> Metric:
-        window = growth.window_seconds
-        pace = self._settings.batch_seconds / window
-        return gauge_metric(growth.named(gauge), gauges.SHARES[window], pace)
-
-    def _latency(self, both: list[InstanceTraffic]) -> Iterator[tuple[Metric, Batch]]:
-        """Views are chosen by what was seen before this batch, and then kept."""
-        if self._views is None:
-            self._views = latency_views(self._past, self._objectives)
-        if self._views is None:
-            for one in both:
-                self._past = add(self._past, one.latency)
-            return
-        metrics = self._views.metrics(self._settings)
-        yield from zip(metrics, self._views.batches(both), strict=True)
 
     def _let_in(self, metrics: Sequence[Metric]) -> None:
         """Metrics that are seen for the first time, before any bet of this batch: they may have no money that was won by it."""
@@ -174,6 +133,10 @@ class Trial:
             if harmful(found):
                 return told(evidence.metric.name, found)
         return ""
+
+    def unseen(self) -> str:
+        """What must be seen before a promotion, and never was. Empty if nothing is missing."""
+        return "; ".join(filter(None, (one.missing() for one in self._sights)))
 
     def bounds(self) -> str:
         """Of each metric that has a margin: how much worse the canary may still be, with confidence."""

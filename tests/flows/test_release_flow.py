@@ -35,6 +35,7 @@ from tasks.journal.rules import verify_chain
 from tasks.model import FleetSpec, Gate, Group, Health, Role, Step, Verdict
 from tasks.rollout.converge import converge
 from tests.flows.scene import QUICK, Scene
+from tests.support.engines import free_port
 
 PAGE = {"/": (200, "This is version x")}
 
@@ -126,6 +127,19 @@ def test_metrics_that_cannot_be_read_end_inconclusive_never_bad(scene: Scene) ->
     scene.world.metrics_outage = ""
     scene.release()
     assert scene.weights()["r3"] == 100, "the same artifact is as good as it was"
+
+
+def test_a_prometheus_that_is_gone_ends_inconclusive_never_bad(scene: Scene) -> None:
+    """Invariant 7, for a source that service.yaml names; and its secret is nowhere in the journal."""
+    scene.release()
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    scene.edit(metrics={"url": nowhere, "authentication": {"variable": "NO_SUCH_TOKEN"}})
+    scene.write("2")
+    with pytest.raises(StoppedError, match="says nothing about the canary") as stopped:
+        scene.release()
+    assert stopped.value.judgement.verdict is Verdict.INCONCLUSIVE
+    assert "no secret in $NO_SUCH_TOKEN" in stopped.value.judgement.reason
+    assert scene.weights() == {"r1": 100}
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ instances = st.builds(
     st.integers(0, 10**9),
     histograms,
     st.one_of(st.just(()), st.just((("memory", 1.5), ("queue", 0.0)))),
+    st.one_of(st.just(()), st.just((("refused", 1, 20), ("declined", 0, 0)))),
+    st.one_of(st.just(()), histograms.map(lambda found: (("size", found),))),
 )
 samples = st.builds(
     Sample,
@@ -51,6 +53,14 @@ def test_a_sample_of_twenty_instances_takes_less_than_4_kb() -> None:
         for n in range(20)
     )
     assert len(json.dumps(written(Sampled(Sample(NOW, 10.0, found))), separators=(",", ":"))) < 4096
+
+
+def test_what_was_packed_before_there_were_slis_is_read() -> None:
+    old = {"at": NOW.isoformat(), "seconds": 1.0, "bounds_ms": [[]]}
+    rows = [["r1", "a", 3, 1, 0, [3]], ["r1", "b", 3, 1, 0, [3], {"memory": 5.0}]]
+    found = unpacked({"packed": {**old, "instances": rows}})
+    assert [one.gauges for one in found.instances] == [(), (("memory", 5.0),)]
+    assert [one.ratios for one in found.instances] == [(), ()]
 
 
 @pytest.mark.parametrize("body", [{}, {"at": 3}, {"at": NOW.isoformat(), "seconds": 1}, "text"])

@@ -240,6 +240,39 @@ CONTENT: Final[dict[str, tuple[str, str, str]]] = {
         "bake:\n  environment: {PORT: '80'}\n",
         "3:23: bake.environment.PORT: the platform sets PORT; remove it",
     ),
+    "a password in an address": (
+        "interval_seconds: 5",
+        "interval_seconds: 5\n    metrics: {url: 'http://me:secret@prometheus:9090'}",
+        "15:20: environments[0].metrics.url: found a user, a query or a fragment in it",
+    ),
+    "a rate for a counter": (
+        "interval_seconds: 5",
+        "interval_seconds: 5\n    metrics: {url: 'http://p', requests: 'rate(a[5m])', failures: b}",
+        (
+            "15:42: environments[0].metrics.requests: found 'rate(a[5m])'; allowed: a text (a metric with labels, such as"
+            ' http_requests_total{code=~"5.."}; without rate() or sum()'
+        ),
+    ),
+    "half of two counters": (
+        "interval_seconds: 5",
+        "interval_seconds: 5\n    metrics: {url: 'http://p', requests: a}",
+        "15:5: environments[0].metrics.failures: `requests` and `failures` belong together",
+    ),
+    "an exporter that is unknown": (
+        "interval_seconds: 5",
+        "interval_seconds: 5\n    metrics: {url: 'http://p', exporter: isto}",
+        "15:42: environments[0].metrics.exporter: found 'isto', did you mean `istio`?; allowed: http-server or",
+    ),
+    "an SLI of an unknown kind": (
+        "service: hello",
+        "service: hello\nslis: [{name: paid, kind: rate}]",
+        "2:8: slis[0]: found kind 'rate', did you mean `ratio`?; allowed: gauge, histogram, ratio",
+    ),
+    "an SLI without Prometheus": (
+        "service: hello",
+        "service: hello\nslis: [{name: queue, kind: gauge, query: q}]",
+        "2:7: slis: they are asked of Prometheus, but no environment has `metrics`",
+    ),
     "a file that is not there": (
         "hello.py: /app",
         "helo.py: /app",

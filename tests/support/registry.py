@@ -35,7 +35,7 @@ def running_registry(
     folder.mkdir(parents=True, exist_ok=True)
     address = f"127.0.0.1:{engines.free_port()}"
     if user:
-        auth = f"auth: {{htpasswd: {{realm: test, path: {_htpasswd(folder, user, password)}}}}}"
+        auth = f"auth: {{htpasswd: {{realm: test, path: {htpasswd_file(folder, user, password)}}}}}"
     configuration = folder / "registry.yml"
     configuration.write_text(
         "version: 0.1\nlog: {level: warn}\n"
@@ -47,7 +47,7 @@ def running_registry(
         yield Registry(address, folder, process)
 
 
-def _htpasswd(folder: Path, user: str, password: str) -> Path:
+def htpasswd_file(folder: Path, user: str, password: str) -> Path:
     program = engines.program("htpasswd", "apache2-utils")
     done = subprocess.run([program, "-Bbn", user, password], check=True, capture_output=True)
     path = folder / "htpasswd"
