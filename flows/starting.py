@@ -1,7 +1,8 @@
 """The start gate: a service that burns its error budget is not changed, unless somebody says why it must be.
 
-What was seen of it lately is in the journal: while a rollout or its watch looks. Between them nobody looks at an embedded
-splitter, so there the gate often knows nothing; it says so, and goes on.
+What users met lately its Prometheus knows; one that does not answer is no calm service. Without one it is in the journal:
+while a rollout or its watch looks. Between them nobody looks at an embedded splitter, so there the gate often knows nothing;
+it says so, and goes on.
 """
 
 import getpass
@@ -12,10 +13,13 @@ from flows.errand import Errand
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from flows.tenure import Tenure
+from tasks.errors import MetricsUnreadableError
 from tasks.journal.rules import Bypassed, EventKind, Sampled, body_of
 from tasks.model import Decision, Judgement, Sample, Unseen, Verdict
-from tasks.observe.burn import LONGEST_PAGE, Start, may_start, spent_of
+from tasks.observe.actions import budget_spent
+from tasks.observe.burn import LONGEST_PAGE, Spent, Start, may_start, spent_of, windows
 from tasks.rollout.strategies import BASELINE_SUFFIX
+from tasks.service import ErrorObjective
 
 GATE = "start gate"
 
@@ -28,25 +32,35 @@ def pass_start_gate(held: Tenure, errand: Errand, despite: str) -> None:
             tell(f"{GATE}: {decision.reason}", Tone.GOOD, where=errand.where)
         case Start.UNKNOWN:
             tell(f"{GATE}: could not be checked, {decision.reason}", where=errand.where)
-        case Start.BURNING if despite:
+        case _ if despite:
             bypassed = Bypassed(GATE, decision.reason, despite, getpass.getuser())
             held.record(errand.release.id, bypassed)
             words = f"{GATE} bypassed ({despite}); it said: {decision.reason}"
             tell(words, Tone.WARN, where=errand.where)
-        case Start.BURNING:
+        case _:
             advice = "wait, roll back, or release what mends it with --despite-burn REASON"
             judgement = Judgement(Verdict.INCONCLUSIVE, f"{GATE}: {decision.reason}; {advice}")
             raise StoppedError(errand.where, judgement)
 
 
 def _decide(held: Tenure, errand: Errand) -> Decision[Start]:
+    errors, source = errand.release.spec.objectives.errors, errand.place.metrics
+    if source is None:
+        return may_start(_from_journal(held, errand, errors), errors)
+    try:
+        return may_start(budget_spent(errand.environment, source, windows(errors)), errors)
+    except MetricsUnreadableError as error:
+        return Decision(Start.UNREADABLE, f"it could not be checked: {error}")
+
+
+def _from_journal(held: Tenure, errand: Errand, errors: ErrorObjective) -> dict[float, Spent]:
     """By what the stable artifact did: what a withdrawn canary broke is over."""
-    now, errors = datetime.now(UTC), errand.release.spec.objectives.errors
+    now = datetime.now(UTC)
     samples = list(_recorded_since(now - timedelta(seconds=LONGEST_PAGE), held, errand))
     groups = {one.group for sample in samples for one in sample.instances}
     name = errand.stable.release if errand.stable else ""
     stable = {group for group in groups if group == name or group.endswith(BASELINE_SUFFIX)}
-    return may_start(spent_of(samples, stable, now, errors), errors)
+    return spent_of(samples, stable, now, errors)
 
 
 def _recorded_since(begin: datetime, held: Tenure, errand: Errand) -> Iterator[Sample]:

@@ -126,8 +126,8 @@ class PastMetrics(Protocol):
     ) -> Sequence[Reading | Unseen]:
         """One reading at each scrape of the instances of these groups; Unseen where not all of them can be told."""
 
-    def totals(self, seconds: float) -> WindowTotals:
-        """Of the whole service, in the last `seconds`: for error budgets."""
+    def totals(self, seconds: float) -> WindowTotals | None:
+        """Of the whole service, in the last `seconds`: for error budgets. None if it was not there for long enough."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,12 @@ def is_transient(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     return False
 
 
+# A person waits for the answer, and there is one for "could not be told".
+BRIEFLY: Final[dict[str, Any]] = {
+    "retries": 2,
+    "retry_delay_seconds": [0.5, 2],
+    "retry_condition_fn": is_transient,
+}
 PATIENTLY: Final[dict[str, Any]] = {
     "retries": 3,
     "retry_delay_seconds": [1, 5, 15],

@@ -97,7 +97,7 @@ class PrometheusMetrics:
             )
         )
 
-    def totals(self, seconds: float) -> WindowTotals:
+    def totals(self, seconds: float) -> WindowTotals | None:
         """Of all targets of the selector in the last `seconds`, to the nearest of up to 240 looks."""
         step = self._source.scrape_seconds * ceil(
             seconds / self._source.scrape_seconds / MOST_MOMENTS

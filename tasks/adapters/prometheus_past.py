@@ -75,14 +75,12 @@ def joined_series(parts: Sequence[Sequence[Series]]) -> list[Series]:
 # ---- sums ----------------------------------------------------------------------------------------
 
 
-def totals_in(series: Sequence[Series]) -> WindowTotals:
+def totals_in(series: Sequence[Series]) -> WindowTotals | None:
     """What all targets counted from the first moment to the last: by their differences, nothing is extrapolated. What a target
-    had when it was first seen is not of this time; UnusableAnswerError if nobody was seen twice."""
+    had when it was first seen is not of this time; None if nobody was seen twice."""
     requests, failures = _of(series, REQUESTS), _of(series, FAILURES)
     if not any(len(values) > 1 for values in requests.values()):
-        raise UnusableAnswerError(
-            "no target that was scraped twice in this time; see whether exporter and selector fit"
-        )
+        return None
     bad = 0
     for target, values in failures.items():
         known = requests.get(target, {})

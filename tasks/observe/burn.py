@@ -24,11 +24,13 @@ FEWEST_REQUESTS: Final = 100  # in a window, before its share of failures says a
 
 
 class Start(Enum):
-    """What the gate says. UNKNOWN: nothing, or too little, was seen of the service lately."""
+    """What the gate says. UNKNOWN: nothing, or too little, was seen of the service lately; UNREADABLE: who has seen it does
+    not answer."""
 
     OPEN = "open"
     BURNING = "burning"
     UNKNOWN = "unknown"
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """The judge can be asked about a time that nobody observed, where a Prometheus remembers it."""
 
+import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,8 +11,11 @@ from flows.past import remembered
 from flows.retelling import placebo
 from tasks import platforms
 from tasks.adapters.memory import world_named
-from tasks.errors import InvalidInputError, NotFoundError
-from tasks.service import Bake, EnvironmentSpec, Observe, PlatformName, ServiceSpec
+from tasks.errors import InvalidInputError, MetricsUnreadableError, NotFoundError
+from tasks.model import Decision
+from tasks.observe.actions import budget_spent
+from tasks.observe.burn import Start, may_start, windows
+from tasks.service import Bake, EnvironmentSpec, ErrorObjective, Observe, PlatformName, ServiceSpec
 from tests.support.metrics_grounds import scraped
 
 QUICK = Observe(interval_seconds=0.25, batch_seconds=0.25, warm_up_seconds=0)
@@ -40,6 +45,27 @@ def test_each_instance_plays_the_canary_in_what_prometheus_remembers(tmp_path: P
         found = placebo([course], spec, QUICK)
     assert sum(one.requests for sample in course.seen for one in sample.instances) == 3 * 3 * 301
     assert (found.runs, found.false_alarms) == (3, 0)
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_what_prometheus_remembers_closes_the_start_gate_of_a_service_that_burns(
+    tmp_path: Path,
+) -> None:
+    """An hour is looked at every 15 s: a service that is younger burns for nobody."""
+    errors = ErrorObjective(objective=0.999)
+    with scraped(tmp_path, [("r1", "r1-a")]) as ground:
+        (exporter,) = ground.exporters.values()
+        found, end = list[Decision[Start]](), time.monotonic() + 90
+        while time.monotonic() < end and (not found or found[-1].answer is not Start.BURNING):
+            exporter.served(100, 10)
+            ground.settle()
+            with suppress(MetricsUnreadableError):  # until it was scraped twice
+                spent = budget_spent.fn(ground.environment, ground.source, windows(errors))
+                found.append(may_start(spent, errors))
+    assert found[-1].answer is Start.BURNING
+    assert "burns its error budget" in found[-1].reason
+    assert {one.answer for one in found[:-1]} <= {Start.UNKNOWN, Start.OPEN}
 
 
 def test_a_past_that_nobody_remembers_is_refused() -> None:

@@ -135,10 +135,13 @@ def test_a_prometheus_that_is_gone_ends_inconclusive_never_bad(scene: Scene) -> 
     nowhere = f"http://127.0.0.1:{free_port()}"
     scene.edit(metrics={"url": nowhere, "authentication": {"variable": "NO_SUCH_TOKEN"}})
     scene.write("2")
-    with pytest.raises(StoppedError, match="says nothing about the canary") as stopped:
+    with pytest.raises(StoppedError, match="start gate: it could not be checked") as stopped:
         scene.release()
     assert stopped.value.judgement.verdict is Verdict.INCONCLUSIVE
     assert "no secret in $NO_SUCH_TOKEN" in stopped.value.judgement.reason
+    with pytest.raises(StoppedError, match="says nothing about the canary") as stopped:
+        scene.release(despite_burn="its Prometheus is gone")
+    assert stopped.value.judgement.verdict is Verdict.INCONCLUSIVE
     assert scene.weights() == {"r1": 100}
 
 
