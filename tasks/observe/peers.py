@@ -32,6 +32,7 @@ from tasks.sources import Sli
 FALSE_ROLL_BACKS: Final = (
     0.01  # of all good releases, however often, at however many metrics and places it is looked
 )
+HARM_CAP: Final = 0.01  # of the error budget, for one rollout
 USUAL_BURST: Final = 10.0
 SHOWN_FORECAST_BATCHES: Final = 100_000
 NO_ODDS: Final = -50.0  # for the journal, which takes no infinity: nothing is above its floor
@@ -119,7 +120,7 @@ class PeerJudge:
             return Verdict.ROLL_BACK, guilty
         total, top = trial.log_odds()
         if total >= self._log_needed and top is not None and top.stands_out:
-            return Verdict.ROLL_BACK, _guilty(top, total)
+            return Verdict.ROLL_BACK, f"{_guilty(top, total)}; seen on {trial.where()}"
         total, top = trial.log_odds(among_peers=False)
         if total >= self._log_needed and top is not None:
             return self._alone.hold(scene, _sick_peer(top))
@@ -132,18 +133,19 @@ class PeerJudge:
         return Verdict.PROMOTE, self._praise(trial, scene)
 
     def _over_budget(self, trial: Trial, scene: Scene) -> str:
-        """The share of the service's monthly error budget that one rollout may spend, at the traffic seen."""
+        """The share of the service's error budget that one rollout may spend, at the traffic seen."""
         errors = trial.evidence["errors"].counts
         if not errors.total or not errors.others or not scene.seen_seconds:
             return ""
-        monthly = (errors.total + errors.others) / trial.seconds * 30 * 86_400
-        allowed = 0.01 * (1 - self._objectives.errors.objective) * monthly
+        promised = self._objectives.errors
+        requests = (errors.total + errors.others) / trial.seconds * promised.window_days * 86_400
+        allowed = HARM_CAP * (1 - promised.objective) * requests
         excess = errors.bad - errors.total * errors.others_bad / errors.others
         if excess < max(allowed, GUARD_REQUESTS):
             return ""
         return (
-            f"errors: {excess:.0f} more requests failed than among its peers; one rollout may spend 1 % of a month's error"
-            f" budget, which is {allowed:.0f} at this traffic (guard)"
+            f"errors: {excess:.0f} more requests failed than among its peers; one rollout may spend {HARM_CAP:.0%} of the"
+            f" error budget of {promised.window_days:g} days, which is {allowed:.0f} at this traffic (guard)"
         )
 
     def _burning(self, scene: Scene) -> str:
@@ -169,7 +171,7 @@ class PeerJudge:
         bound = batches * self._settings.batch_seconds
         by_count = short / scene.rate if short > 0 and scene.rate else 0.0
         wait = max(bound, soak, by_count)
-        words = "good so far" if bound <= 0 else f"good so far: {trial.bounds()}"
+        words = "good so far" if bound <= 0 else f"no verdict yet: {trial.bounds()}"
         left = self._settings.deadline_seconds - scene.elapsed_seconds
         late = f", later than the deadline in {left:.0f} s" if wait > left > 0 else ""
         return f"{words}; about {wait:.0f} s more at this traffic{late}"

@@ -48,6 +48,7 @@ class Trial:
         self._horizon, self._burst = horizon, burst
         self._window = Window(settings.batch_seconds)
         self._warm: dict[str, float] = {}
+        self._canaries: tuple[str, ...] = ()
         self._sights = sights_of(objectives, settings, slis)
         self._purse, self.evidence = Purse(), dict[str, MetricEvidence]()
         self._let_in([errors_metric(objectives, settings)])
@@ -73,6 +74,7 @@ class Trial:
         if not compared.canary or not compared.others:
             return
         names = tuple(one.instance for one in compared.others)
+        self._canaries = tuple(one.instance for one in compared.canary)
         both = [*compared.canary, *compared.others]
         here, there = np.arange(len(compared.canary)), np.arange(len(compared.canary), len(both))
         found = [one for sight in self._sights for one in sight.look(batch.seconds, both)]
@@ -134,6 +136,11 @@ class Trial:
                 return told(evidence.metric.name, found)
         return ""
 
+    def where(self) -> str:
+        """The instances of the canary that were compared last."""
+        shown = ", ".join(self._canaries[:3])
+        return shown if len(self._canaries) <= 3 else f"{shown} and {len(self._canaries) - 3} more"
+
     def unseen(self) -> str:
         """What must be seen before a promotion, and never was. Empty if nothing is missing."""
         return "; ".join(filter(None, (one.missing() for one in self._sights)))
@@ -142,7 +149,12 @@ class Trial:
         """Of each metric that has a margin: how much worse the canary may still be, with confidence."""
         claims = [one for one in self.evidence.values() if one.metric.margin is not None]
         return "; ".join(
-            f"{one.metric.name} at most {100 * max(one.upper, 0):.2g} percentage points above its peers"
-            f" ({100 * (one.metric.margin or 0):.2g} allowed)"
+            f"{one.metric.name} at most {_points(max(one.upper, 0))} percentage points above its peers"
+            f" ({_points(one.metric.margin or 0)} allowed)"
             for one in claims
         )
+
+
+def _points(share: float) -> str:
+    """Percentage points; `100`, never `1e+02`."""
+    return f"{100 * share:.2g}" if share < 0.1 else f"{100 * share:.0f}"
