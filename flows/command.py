@@ -51,7 +51,10 @@ def run(arguments: Sequence[str]) -> int:
     """Parse, run, and turn every error into a sentence and an exit code."""
     console.listen()
     try:
-        return int(app(arguments, exit_on_error=False, print_error=False) or 0)
+        answer = app(
+            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+        return int(answer or 0)
     except CycloptsError as error:
         console.show_error(error, hint="`bakewell --help` lists the commands")
         return Exit.BAD_INPUT
@@ -104,7 +107,7 @@ def demo(*, keep: bool = False) -> int:
 
 
 @app.command
-def release(path: Path, *, to: str = "", json: Json = False) -> int:
+def release(path: Path, *, to: str = "", despite_burn: str = "", json: Json = False) -> int:
     """Bake, scan and sign the service in a folder, and roll it out to its environments in order.
 
     Parameters
@@ -113,12 +116,14 @@ def release(path: Path, *, to: str = "", json: Json = False) -> int:
         Folder that holds service.yaml.
     to
         Stop after this environment.
+    despite_burn
+        Why it must start even if the service burns its error budget: because it mends that. Journalled.
     json
         Print the outcome as JSON.
     """
     from flows.run import run_release
 
-    outcome = run_release(path, to)
+    outcome = run_release(path, to, despite_burn)
     show(
         json,
         lambda: vars(outcome),

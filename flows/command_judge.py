@@ -18,15 +18,23 @@ from flows.words import duration, percent
 from tasks import platforms
 from tasks.errors import InvalidInputError, NotFoundError
 from tasks.journal.rules import fold
-from tasks.model import Environment
+from tasks.model import Environment, LatencyHistogram
 from tasks.observe.counting import totals
-from tasks.observe.forecasting import Forecast, Situation, until_promoted, until_rolled_back
+from tasks.observe.forecasting import (
+    Forecast,
+    Situation,
+    Slower,
+    until_found_slow,
+    until_promoted,
+    until_rolled_back,
+)
 from tasks.observe.peers import USUAL_BURST
 from tasks.observe.views import USUAL_ERRORS, errors_metric
 from tasks.service import Canary, EnvironmentSpec, ServiceSpec
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 FAULTS = (0.005, 0.01, 0.05, 0.2, 1.0)
+SLOWNESS = {"10 % longer answers": Slower(1.1), "the slowest 5 % twice as long": Slower(2.0, 0.95)}
 TOO_FEW = 30
 
 judge = App(
@@ -77,7 +85,7 @@ def forecast(service: str, environment: str = "", *, rate: float = 0.0, json: Js
         raise InvalidInputError(
             f"{service} has no environment {environment!r} with a canary strategy: nothing is judged there"
         )
-    told = {place.name: _forecasts(here) for place, here in found}
+    told = {place.name: _forecasts(here, _latency(service, place.name)) for place, here in found}
     data = {name: {key: asdict(one) for key, one in each.items()} for name, each in told.items()}
     _show(json, data, lambda: Group(*(_forecast_table(*one, told) for one in found)))
     return 0
@@ -193,8 +201,18 @@ def _recorded(service: str, environment: str) -> list[Course]:
     ]
 
 
-def _forecasts(here: Situation) -> dict[str, Forecast]:
+def _latency(service: str, environment: str) -> LatencyHistogram:
+    """How long answers took in all rollouts that were observed; empty if none was."""
+    seen = [one for course in _recorded(service, environment) for one in course.seen]
+    groups = {found.group for one in seen for found in one.instances}
+    return totals(seen, groups).latency
+
+
+def _forecasts(here: Situation, latency: LatencyHistogram) -> dict[str, Forecast]:
+    """What is slower can only be told where it is known how long answers take."""
     faults = {f"{percent(one)} errors": until_rolled_back(here, one) for one in FAULTS}
+    if latency.total:
+        faults |= {name: until_found_slow(here, latency, one) for name, one in SLOWNESS.items()}
     return {**faults, "as good as before": until_promoted(here)}
 
 
@@ -202,7 +220,7 @@ def _forecast_table(
     place: EnvironmentSpec, here: Situation, told: dict[str, dict[str, Forecast]]
 ) -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 2), header_style="dim")
-    for heading in ("a version with", "verdict", "in about", "failed until then"):
+    for heading in ("a version with", "verdict", "in about", "harmed until then"):
         table.add_column(heading, justify="left" if heading == "a version with" else "right")
     for fault, one in told[place.name].items():
         good = fault.startswith("as good")

@@ -39,6 +39,12 @@ class ReleaseRequest(BaseModel, frozen=True):
         description="stop after this environment; empty = all, in order",
         json_schema_extra={"position": 1},
     )
+    despite_burn: str = Field(
+        "",
+        title="Despite burn",
+        description="why it must start even if the service burns its error budget (it mends that); empty = it must not",
+        json_schema_extra={"position": 2},
+    )
 
 
 @flow(flow_run_name="release {request.folder.name}")
@@ -58,7 +64,7 @@ def release(request: ReleaseRequest) -> Released:
         try:
             vouch(held, name, spec, baked)
             for place in places:
-                rollout(spec.service, name, place)
+                rollout(spec.service, name, place, request.despite_burn)
         except Exception as error:
             finish(held, name, baked, f"stopped: {error}")
             raise

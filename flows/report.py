@@ -11,6 +11,7 @@ from flows.words import count, duration, listed, moment
 from tasks.errors import NotFoundError
 from tasks.journal.rules import (
     Approved,
+    Bypassed,
     EnvironmentState,
     Promoted,
     ReleaseStarted,
@@ -104,7 +105,7 @@ def _story(state: State, events: Sequence[Event], service: str, release: str) ->
     )
 
 
-_TOLD = {"release started", "approved", "promoted", "rolled back", "scaled"}
+_TOLD = {"release started", "approved", "bypassed", "promoted", "rolled back", "scaled"}
 
 
 # ---- the first sentence --------------------------------------------------------------------------
@@ -223,6 +224,12 @@ def _decisions(story: _Story) -> Iterable[str]:
             yield (
                 f"Approved for {event.environment} by {text(body.by)} ({text(body.how)}) on"
                 f" {moment(event.at)} UTC: {text(body.reason)}"
+            )
+        if isinstance(body, Bypassed):
+            yield ""
+            yield (
+                f"⚠ **Bypassed**: the {text(body.gate)} of {event.environment} said no ({text(body.found)});"
+                f" {text(body.by)} went on: {text(body.reason)}"
             )
         if isinstance(body, Scaled):
             yield ""

@@ -12,6 +12,7 @@ from flows.errand import Errand, prepare
 from flows.gates import pass_gate
 from flows.heal import heal_environment, settle, withdraw
 from flows.observation import Observation
+from flows.starting import pass_start_gate
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
@@ -42,18 +43,21 @@ def heal_after_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any])
     on_crashed=[heal_after_crash],
     on_cancellation=[heal_after_crash],
 )
-def rollout(service: str, release: str, environment: str) -> Judgement:
+def rollout(service: str, release: str, environment: str, despite_burn: str = "") -> Judgement:
     """Bring a release that was baked, scanned and signed into one environment.
 
     Args:
         service: Name of the service, as in its service.yaml.
         release: Its release, as `bakewell history` shows it (r7).
         environment: Name of the environment, as in service.yaml.
+        despite_burn: Why it must start even if the service burns its error budget; empty: it must not.
     """
     with tenure(platforms.journal(), service, environment, f"rollout of {release}") as held:
         errand = prepare(held, release, environment)
         if not errand.steps:
             return scale(held, errand)
+        if errand.stable:
+            pass_start_gate(held, errand, despite_burn)
         try:
             begin(held, errand)
             seen = Observation(held, errand)

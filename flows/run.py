@@ -32,14 +32,14 @@ def prefect_is_there() -> Iterator[None]:
         yield
 
 
-def run_release(folder: Path, to: str = "") -> "Released":
+def run_release(folder: Path, to: str = "", despite_burn: str = "") -> "Released":
     """Check the input first: neither a wrong service.yaml nor an unchanged service has to wait for a server."""
     if done := released_already(folder, to):
         return done
     with prefect_is_there():
         from flows.release import ReleaseRequest, release
 
-        return release(ReleaseRequest(folder=folder.absolute(), to=to))
+        return release(ReleaseRequest(folder=folder.absolute(), to=to, despite_burn=despite_burn))
 
 
 def run_rollback(service: str, environment: str, reason: str) -> "Deployed":

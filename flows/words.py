@@ -8,6 +8,7 @@ from tasks.journal.events import (
     Approved,
     BakedBody,
     Body,
+    Bypassed,
     Healed,
     Promoted,
     ReleaseFinished,
@@ -114,6 +115,8 @@ def body_words(body: Body) -> str:
             return f"release finished: {outcome}"
         case Approved(by, reason, how):
             return f"approved by {by} ({how}): {reason}"
+        case Bypassed(gate, found, reason, by):
+            return f"{gate} bypassed by {by}: {reason} (it said: {found})"
         case Sampled():
             return "sampled"
         case VerdictGiven(judgement):

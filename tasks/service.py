@@ -132,6 +132,12 @@ class ErrorObjective(_Part):
     """At least this share of requests must not fail (5xx)."""
 
     objective: Share = Field(0.999, description="share of requests without failure, 0.999 = 99.9 %")
+    window_days: float = Field(
+        30, ge=1, le=366, description="the failures allowed in so many days are the error budget"
+    )
+    reserve: float = Field(
+        0.1, ge=0, le=1, description="no rollout starts when only this share of the budget is left"
+    )
 
 
 class LatencyObjective(_Part):
@@ -178,7 +184,9 @@ class Canary(_Part):
 
     kind: Literal["canary"] = Field("canary", description="a growing share, observed at each step")
     weights: tuple[Annotated[int, Field(ge=1, le=99)], ...] = Field(
-        (10, 50), min_length=1, description="percent, growing"
+        (10, 20),
+        min_length=1,
+        description="percent, growing; up to 99 / (1 + baseline / replicas) the canary has peers of its own load",
     )
     replicas: int = Field(1, ge=1, le=1000, description="canary instances until promotion")
     baseline: int = Field(

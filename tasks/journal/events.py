@@ -35,6 +35,7 @@ class EventKind(StrEnum):
     SAMPLED = "sampled"
     VERDICT_GIVEN = "verdict given"
     APPROVED = "approved"
+    BYPASSED = "bypassed"
     PROMOTED = "promoted"
     WITHDRAWN = "withdrawn"
     ROLLED_BACK = "rolled back"
@@ -112,6 +113,16 @@ class Approved:
 
 
 @dataclass(frozen=True)
+class Bypassed:
+    """A gate said no, and somebody went on (invariant 11). `found` is what the gate said, `by` a claim."""
+
+    gate: str
+    found: str
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True)
 class Promoted:
     """The candidate is stable from now on; the one before stays warm until `warm_until` (None: not at all)."""
 
@@ -169,6 +180,7 @@ Body = (
     | Sampled
     | VerdictGiven
     | Approved
+    | Bypassed
     | Promoted
     | Withdrawn
     | RolledBack
@@ -187,6 +199,7 @@ BODIES: Final[dict[EventKind, type[Body]]] = {
     EventKind.SAMPLED: Sampled,
     EventKind.VERDICT_GIVEN: VerdictGiven,
     EventKind.APPROVED: Approved,
+    EventKind.BYPASSED: Bypassed,
     EventKind.PROMOTED: Promoted,
     EventKind.WITHDRAWN: Withdrawn,
     EventKind.ROLLED_BACK: RolledBack,

@@ -12,6 +12,7 @@ from tasks.journal.events import (
     Approved,
     BakedBody,
     Body,
+    Bypassed,
     Deployed,
     EventKind,
     Healed,
@@ -40,6 +41,7 @@ __all__ = [  # the words of events.py are said here, too: flows need one address
     "Approved",
     "BakedBody",
     "Body",
+    "Bypassed",
     "ChainBreak",
     "Continuation",
     "Deployed",
@@ -171,7 +173,13 @@ class State:
 
 # Most lines are samples. What does not change the state is not even parsed.
 TOLD_ONLY: Final = frozenset(
-    {EventKind.BAKED, EventKind.SAMPLED, EventKind.VERDICT_GIVEN, EventKind.APPROVED}
+    {
+        EventKind.BAKED,
+        EventKind.SAMPLED,
+        EventKind.VERDICT_GIVEN,
+        EventKind.APPROVED,
+        EventKind.BYPASSED,
+    }
 )
 
 

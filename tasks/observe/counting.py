@@ -21,6 +21,13 @@ class Traffic:
     def failure_share(self) -> float:
         return self.failures / self.requests if self.requests else 0.0
 
+    def plus(self, other: "Traffic") -> "Traffic":
+        return Traffic(
+            self.requests + other.requests,
+            self.failures + other.failures,
+            add(self.latency, other.latency),
+        )
+
 
 def difference(before: Reading, after: Reading) -> Sample:
     """What happened between two readings.
@@ -69,6 +76,18 @@ def add(one: LatencyHistogram, other: LatencyHistogram) -> LatencyHistogram:
     return LatencyHistogram(one.bounds_ms, counts)
 
 
+def add_all(histograms: Iterable[LatencyHistogram]) -> LatencyHistogram:
+    """The sum of many: those of the same bounds at once, for there are as many as instances."""
+    alike = dict[tuple[float, ...], list[tuple[int, ...]]]()
+    for one in histograms:
+        alike.setdefault(one.bounds_ms, []).append(one.counts)
+    sums = (
+        LatencyHistogram(bounds, tuple(map(sum, zip(*counts, strict=True))))
+        for bounds, counts in alike.items()
+    )
+    return reduce(add, sums, LatencyHistogram())
+
+
 def _aligned(
     one: LatencyHistogram, other: LatencyHistogram
 ) -> tuple[LatencyHistogram, LatencyHistogram]:
@@ -97,7 +116,7 @@ def totals(samples: Iterable[Sample | Unseen], groups: Collection[str]) -> Traff
     return Traffic(
         sum(one.requests for one in found),
         sum(one.failures for one in found),
-        reduce(add, (one.latency for one in found), LatencyHistogram()),
+        add_all(one.latency for one in found),
     )
 
 

@@ -7,29 +7,22 @@ together. Promotion: an anytime-valid upper bound of how much worse the canary i
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from math import exp, log
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tasks.observe.betting import (
-    SAFE,
-    SHAPES,
-    WORSE,
-    Floats,
-    Wealth,
-    count_log_bets,
-    rank_log_bets,
-    rank_log_bets_of_each,
-    stakes,
-    vote_log_bets,
-)
+from tasks.observe.betting import SAFE, WORSE, Wealth, count_log_bets, stakes, vote_log_bets
+from tasks.observe.loads import Loads
+from tasks.observe.ranking import Ranking
 from tasks.observe.views import Batch, Kind, Metric
 
 FEWEST_PEERS: Final = 2
-SAME_LOAD: Final = (3 / 4, 4 / 3)  # of the canary's; ranks are unfair beyond
-SMOOTHING: Final = 20.0  # requests, so that small counts are not told apart by noise
 PROMOTION_ERROR: Final = 0.05  # chance of ever promoting an artifact that is worse than the margin
 GUARD_SECONDS: Final = 30.0
+UPPER_TOLERANCE: Final = 1e-9  # of the wealth's logarithm
+LATELY_BATCHES: Final = 6  # a fault that begins late is no smaller for the time before it
 
 
 class Comparison(StrEnum):
@@ -57,43 +50,90 @@ class Counts:
             self.others + other.others,
         )
 
+    @property
+    def difference(self) -> float:
+        """Of the shares of bad events."""
+        return self.bad / self.total - self.others_bad / self.others
+
+
+class Differences:
+    """Of levels, batch by batch, with the counts behind them: over all batches, and over the last few."""
+
+    def __init__(self) -> None:
+        self._sum, self._batches = 0.0, 0
+        self._last: deque[tuple[float, Counts]] = deque(maxlen=LATELY_BATCHES)
+
+    def add(self, difference: float, counted: Counts) -> None:
+        self._sum, self._batches = self._sum + float(difference), self._batches + 1
+        self._last.append((float(difference), counted))
+
+    @property
+    def mean(self) -> float:
+        return self._sum / max(self._batches, 1)
+
+    @property
+    def mean_lately(self) -> float:
+        return sum(one for one, _ in self._last) / max(len(self._last), 1)
+
+    def counts_lately(self) -> Counts:
+        found = Counts()
+        for _, one in self._last:
+            found = found.plus(one)
+        return found
+
 
 class MetricEvidence:
-    """All that is remembered about one metric. Two vectors and two wealths: it can be replayed from samples at any time."""
+    """All that is remembered about one metric. Two vectors and two wealths: it can be replayed from samples at any time.
+
+    `log_odds`: the logarithm of its wealth, against "just another instance".
+    """
 
     def __init__(self, metric: Metric, horizon: int, burst: float) -> None:
         self.metric = metric
         self.comparison = Comparison.NONE
         self.counts = Counts()
         self.recent: deque[tuple[float, Counts]] = deque()
-        self.ranked, self.voted = Wealth(len(SHAPES), horizon), Wealth(len(WORSE), horizon)
-        self._horizon, self._burst = horizon, max(1.0, burst)
-        self._peers: tuple[tuple[str, ...], Wealth] | None = None
+        self.ranking, self.voted = Ranking(horizon), Wealth(len(WORSE), horizon)
+        self._burst = max(1.0, burst)
+        self._known: dict[str, int] = {}
+        self._names: tuple[str, ...] = ()
+        self._where = np.zeros(0, np.int64)
+        self._loads = Loads()
         self._log_safe, self._spent = np.zeros(len(SAFE)), np.zeros(len(SAFE))
-        self._difference, self._compared = 0.0, 0
+        self._upper: float | None = None
+        self.log_odds, self._largest, self._usual = 0.0, 0.0, 0.0
+        self._differences = Differences()
         self.batches = 0
 
     def update(self, canary: Batch, others: Batch, names: tuple[str, ...], seconds: float) -> None:
         """One batch. `names` are those of the others, in order."""
         self.batches += 1
+        self._bet(canary, others, names, seconds)
+        # Told at every look, several times: found once. Each batch was bet on by rank or by vote, so the two multiply.
+        self.log_odds = float(self.ranking.log() + self.voted.log())
+        self._largest = max(self.difference, self._lately)
+        self._usual = float(self.ranking.least_difference())
+
+    def _bet(self, canary: Batch, others: Batch, names: tuple[str, ...], seconds: float) -> None:
         counted = Counts(
             float(canary.bad.sum()),
             float(canary.total.sum()),
             float(others.bad.sum()),
             float(others.total.sum()),
         )
-        if self.metric.kind is Kind.RATIO and counted.total > 0 and counted.others > 0:
+        countable = self.metric.kind is Kind.RATIO and counted.total > 0 and counted.others > 0
+        if countable:
             self._count(counted, seconds)
-        levels = canary.level[~np.isnan(canary.level)]
         seen = ~np.isnan(others.level)
-        if not len(levels) or not seen.any():
+        where = self._places(names)
+        alike = seen & self._loads.alike(canary.total, others.total, where)
+        self._loads.remember(canary.total, others.total, where)
+        if np.isnan(canary.level).all() or not seen.any():
             return
-        self._difference += float(levels.mean() - others.level[seen].mean())
-        self._compared += 1
-        alike = seen & self._same_load(canary, others)
+        self._differences.add(np.nanmean(canary.level) - others.level[seen].mean(), counted)
         if alike.sum() >= FEWEST_PEERS:
-            self._rank(levels, others.level[alike], tuple(np.array(names)[alike]))
-        elif self.metric.kind is Kind.RATIO and counted.total > 0 and counted.others > 0:
+            self._rank(canary, others, alike, where)
+        elif countable:
             self._vote(counted)
 
     def _count(self, counted: Counts, seconds: float) -> None:
@@ -114,20 +154,26 @@ class MetricEvidence:
         )
         self._log_safe = self._log_safe + found / self._burst
         self._spent = self._spent + stake * counted.total / self._burst
+        self._upper = None
 
-    def _same_load(self, canary: Batch, others: Batch) -> Floats:
-        """By load only, never by what was answered: chosen by outcome, peers would not be fair."""
-        ratio = (float(canary.total.mean()) + SMOOTHING) / (others.total + SMOOTHING)
-        return np.asarray((ratio >= SAME_LOAD[0]) & (ratio <= SAME_LOAD[1]))
+    def _places(self, names: tuple[str, ...]) -> NDArray[np.int64]:
+        """In the roll of all peers there ever were. Each keeps its own wealth: if others come and go, neither the canary
+        nor a sick peer begins anew."""
+        if names != self._names:
+            new = [name for name in names if name not in self._known]
+            self._known.update({name: len(self._known) + n for n, name in enumerate(new)})
+            self._loads.widen(len(new))
+            self.ranking.widen(len(new))
+            self._names, self._where = names, np.array([self._known[name] for name in names])
+        return self._where
 
-    def _rank(self, levels: Floats, peers: Floats, names: tuple[str, ...]) -> None:
+    def _rank(
+        self, canary: Batch, others: Batch, alike: NDArray[Any], where: NDArray[np.int64]
+    ) -> None:
         self.comparison = Comparison.RANKED
-        bets = rank_log_bets(levels, np.broadcast_to(peers, (len(levels), len(peers))))
-        # Of several canary instances each is one fair bet; the mean of fair bets is fair.
-        self.ranked.bet(np.logaddexp.reduce(bets, 0) - np.log(len(levels)))
-        if self._peers is None or self._peers[0] != names:
-            self._peers = (names, Wealth(len(SHAPES), self._horizon, (len(names),)))
-        self._peers[1].bet(rank_log_bets_of_each(peers))
+        levels = np.full(len(self._known), np.nan)
+        levels[where] = np.where(alike, others.level, np.nan)
+        self.ranking.bet(canary.level, levels)
 
     def _vote(self, counted: Counts) -> None:
         self.comparison = Comparison.VOTED
@@ -138,39 +184,63 @@ class MetricEvidence:
     # ---- what follows from it --------------------------------------------------------------------
 
     @property
-    def log_odds(self) -> float:
-        """Against "just another instance". Each batch was bet on by rank or by vote, so the two multiply."""
-        return float(self.ranked.log() + self.voted.log())
-
-    @property
-    def log_odds_of_worst_peer(self) -> float:
-        return float(self._peers[1].log().max()) if self._peers else 0.0
+    def stands_out(self) -> bool:
+        """No peer looks or ever looked like this."""
+        return bool(self.ranking.stands_out(self.log_odds))
 
     @property
     def worst_peer(self) -> str:
-        if self._peers is None:
+        if not self._known:
             return ""
-        return self._peers[0][int(self._peers[1].log().argmax())]
+        return tuple(self._known)[int(self.ranking.richest_peer())]
+
+    @property
+    def matters(self) -> bool:
+        """The difference is not trivial, over all batches or lately."""
+        return self._largest >= self.metric.floor
+
+    @property
+    def unusual(self) -> bool:
+        """It is more than what peers differ by among themselves, for ever: machines are unequal."""
+        return self._largest >= self._usual
 
     @property
     def difference(self) -> float:
         """How much worse the canary was, over all batches: of shares where they can be counted, else of levels."""
         found = self.counts
         if self.metric.kind is Kind.RATIO and found.total and found.others:
-            return found.bad / found.total - found.others_bad / found.others
-        return self._difference / max(self._compared, 1)
+            return found.difference
+        return self._differences.mean
+
+    @property
+    def _lately(self) -> float:
+        found = self._differences.counts_lately()
+        if self.metric.kind is Kind.RATIO and found.total and found.others:
+            return found.difference
+        return self._differences.mean_lately
 
     @property
     def upper(self) -> float:
         """The smallest difference that is ruled out, at every moment at once, with confidence 1 - PROMOTION_ERROR."""
-        needed = -np.log(PROMOTION_ERROR)
-        low, high = -1.0, 1.0
-        if self._log_safe_at(high) < needed:
-            return 1.0
-        for _ in range(40):
-            middle = (low + high) / 2
-            low, high = (low, middle) if self._log_safe_at(middle) >= needed else (middle, high)
-        return high
+        if self._upper is None:
+            self._upper = self._found_upper()
+        return self._upper
+
+    def _found_upper(self) -> float:
+        """By Newton's steps from above: the logarithm of a sum of exponentials is convex, so none goes too far."""
+        needed = -log(PROMOTION_ERROR) + log(len(SAFE))
+        pairs = list(zip(self._log_safe.tolist(), self._spent.tolist(), strict=True))
+        margin = 1.0
+        for _ in range(100):
+            logs = [safe - margin * spent for safe, spent in pairs]
+            top = max(logs)
+            shares = [exp(one - top) for one in logs]
+            more = top + log(sum(shares)) - needed
+            slope = sum(-spent * share for (_, spent), share in zip(pairs, shares, strict=True))
+            if more <= UPPER_TOLERANCE or slope <= 0:
+                break
+            margin -= more * sum(shares) / slope
+        return 1.0 if more < 0 and margin == 1.0 else max(margin, -1.0)
 
     def _log_safe_at(self, margin: float) -> float:
         found = np.logaddexp.reduce(self._log_safe - margin * self._spent)

@@ -10,7 +10,7 @@ on its own needs no correction (Berger 1982). One wealth covers the whole rollou
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from math import inf, isfinite, log
 from typing import Final
 
@@ -19,9 +19,10 @@ from pydantic import JsonValue
 
 from tasks.model import Judgement, Sample, Unseen, Verdict
 from tasks.observe.evidence import Comparison, MetricEvidence
+from tasks.observe.guarding import GUARD_REQUESTS
 from tasks.observe.rules import SloJudge
-from tasks.observe.scene import Scene, measures_of, scene_of
-from tasks.observe.trial import GUARD_REQUESTS, Trial
+from tasks.observe.scene import Onlooker, Scene, measures_of
+from tasks.observe.trial import Trial
 from tasks.observe.views import (
     Kind,
 )
@@ -30,7 +31,6 @@ from tasks.service import Objectives, Observe
 FALSE_ROLL_BACKS: Final = (
     0.01  # of all good releases, however often, at however many metrics and places it is looked
 )
-PEER_RULE: Final = 10.0
 USUAL_BURST: Final = 10.0
 SHOWN_FORECAST_BATCHES: Final = 100_000
 NO_ODDS: Final = -50.0  # for the journal, which takes no infinity: nothing is above its floor
@@ -52,6 +52,7 @@ class PeerJudge:
         self._log_needed = log(max(1, places) / FALSE_ROLL_BACKS)
         self._burst = settings.burst or burst or USUAL_BURST
         self._trial = self._begin("", ())
+        self._onlooker = Onlooker("", (), datetime.min.replace(tzinfo=UTC))
 
     def judge(
         self,
@@ -63,11 +64,11 @@ class PeerJudge:
     ) -> Judgement:
         """`samples` may begin before `started_at`, with those of earlier steps and of an interrupted try: they are evidence
         of the same rollout. Soak and deadline count from `started_at`."""
-        here = [one for one in samples if one.at > started_at]
         if not peers:
+            here = [one for one in samples if one.at > started_at]
             return self._alone.judge(here, canary, peers, started_at, now)
-        trial = self._caught_up(samples, canary, peers)
-        scene = scene_of(here, canary, peers, started_at, now)
+        trial = self._caught_up(samples, canary, peers, started_at)
+        scene = self._onlooker.scene(now)
         verdict, reason = self._decide(trial, scene)
         return Judgement(verdict, reason, self._numbers(trial, scene))
 
@@ -76,14 +77,26 @@ class PeerJudge:
         return Trial(canary, peers, self._objectives, self._settings, horizon, self._burst)
 
     def _caught_up(
-        self, samples: Sequence[Sample | Unseen], canary: str, peers: tuple[str, ...]
+        self,
+        samples: Sequence[Sample | Unseen],
+        canary: str,
+        peers: tuple[str, ...],
+        started_at: datetime,
     ) -> Trial:
-        trial = self._trial
+        trial, onlooker = self._trial, self._onlooker
         if trial.canary != canary or not trial.continues(samples):
             trial = self._trial = self._begin(canary, peers)
+            onlooker = Onlooker("", (), started_at)
         trial.peers = peers
-        for sample in samples[len(trial.shown) :]:
+        new = samples[len(trial.shown) :]
+        for sample in new:
             trial.see(sample)
+        if (onlooker.canary, onlooker.peers, onlooker.started_at) != (canary, peers, started_at):
+            onlooker, new = Onlooker(canary, peers, started_at), samples
+        for sample in new:
+            if sample.at > started_at:
+                onlooker.see(sample)
+        self._onlooker = onlooker
         return trial
 
     # ---- deciding --------------------------------------------------------------------------------
@@ -96,10 +109,11 @@ class PeerJudge:
         if guilty := trial.mostly_failing():
             return Verdict.ROLL_BACK, guilty
         total, top = trial.log_odds()
-        if total >= self._log_needed and top is not None:
-            if top.log_odds < top.log_odds_of_worst_peer + log(PEER_RULE):
-                return self._alone.hold(scene, _sick_peer(top))
+        if total >= self._log_needed and top is not None and top.stands_out:
             return Verdict.ROLL_BACK, _guilty(top, total)
+        total, top = trial.log_odds(among_peers=False)
+        if total >= self._log_needed and top is not None:
+            return self._alone.hold(scene, _sick_peer(top))
         if guilty := self._over_budget(trial, scene):
             return Verdict.ROLL_BACK, guilty
         if burning := self._burning(scene):

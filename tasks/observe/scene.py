@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from tasks.model import Sample, Unseen
+from tasks.model import LatencyHistogram, Sample, Unseen
 from tasks.observe.counting import Traffic, surely_above, surely_within, totals
 from tasks.observe.tails import at_least, at_least_of
 from tasks.service import LatencyObjective, Objectives
@@ -110,33 +110,53 @@ def scene_of(
     started_at: datetime,
     now: datetime,
 ) -> Scene:
-    seen = [one for one in samples if isinstance(one, Sample)]
-    last = samples[-1] if samples else None
-    own, others = totals(seen, {canary}), totals(seen, set(peers))
-    silence = _silence(seen, canary)
-    return Scene(
-        own,
-        others,
-        max(1, len(seen)),
-        sum(one.seconds for one in seen),
-        (now - started_at).total_seconds(),
-        last if isinstance(last, Unseen) else None,
-        (now - (seen[-1].at if seen else started_at)).total_seconds(),
-        sum(one.seconds for one in silence),
-        _due(own, others, totals(silence, set(peers))),
-    )
+    onlooker = Onlooker(canary, peers, started_at)
+    for sample in samples:
+        onlooker.see(sample)
+    return onlooker.scene(now)
 
 
-def _silence(seen: Sequence[Sample], canary: str) -> Sequence[Sample]:
-    """The newest samples in which the canary answered nothing."""
-    start = len(seen)
-    while start and not totals(seen[start - 1 : start], {canary}).requests:
-        start -= 1
-    return seen[start:]
+class Onlooker:
+    """Adds up what it is shown, so that a look costs no more at the end of a rollout than at its beginning."""
+
+    def __init__(self, canary: str, peers: tuple[str, ...], started_at: datetime) -> None:
+        self.canary, self.peers, self.started_at = canary, peers, started_at
+        self._own, self._others = _NOTHING, _NOTHING
+        self._last: Sample | Unseen | None = None
+        self._last_seen_at = started_at
+        self._looks, self._seconds = 0, 0.0
+        self._silent_seconds, self._peers_meanwhile = 0.0, 0
+
+    def see(self, sample: Sample | Unseen) -> None:
+        self._last = sample
+        if isinstance(sample, Unseen):
+            return
+        own, others = totals([sample], {self.canary}), totals([sample], set(self.peers))
+        self._own, self._others = self._own.plus(own), self._others.plus(others)
+        self._looks, self._seconds = self._looks + 1, self._seconds + sample.seconds
+        self._last_seen_at = sample.at
+        silent = not own.requests
+        self._silent_seconds = silent * (self._silent_seconds + sample.seconds)
+        self._peers_meanwhile = silent * (self._peers_meanwhile + others.requests)
+
+    def scene(self, now: datetime) -> Scene:
+        return Scene(
+            self._own,
+            self._others,
+            max(1, self._looks),
+            self._seconds,
+            (now - self.started_at).total_seconds(),
+            self._last if isinstance(self._last, Unseen) else None,
+            (now - self._last_seen_at).total_seconds(),
+            self._silent_seconds,
+            self._due(),
+        )
+
+    def _due(self) -> float:
+        """Requests the canary should have answered during its silence, from the share it had before."""
+        before = self._others.requests - self._peers_meanwhile
+        share = self._own.requests / before if self._own.requests and before else LEAST_SHARE
+        return share * self._peers_meanwhile
 
 
-def _due(canary: Traffic, peers: Traffic, peers_meanwhile: Traffic) -> float:
-    """Requests the canary should have answered during its silence, from the share it had before."""
-    before = peers.requests - peers_meanwhile.requests
-    share = canary.requests / before if canary.requests and before else LEAST_SHARE
-    return share * peers_meanwhile.requests
+_NOTHING: Final = Traffic(0, 0, LatencyHistogram())

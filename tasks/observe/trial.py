@@ -3,10 +3,9 @@
 Each sample counts once, in the batch it falls into; what could not be seen is no batch, for nobody.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import inf, isfinite, log
-from typing import Final
+from math import inf
 
 import numpy as np
 
@@ -14,22 +13,20 @@ from tasks.model import InstanceTraffic, LatencyHistogram, Sample, Unseen
 from tasks.observe import gauges
 from tasks.observe.counting import add
 from tasks.observe.evidence import MetricEvidence
+from tasks.observe.guarding import Guard, harmful, sum_of, told
 from tasks.observe.merging import Window
+from tasks.observe.purse import Purse, log_sum
 from tasks.observe.views import (
     Batch,
     Kind,
     LatencyViews,
+    Metric,
     errors_metric,
     errors_of,
     gauge_metric,
     latency_views,
 )
 from tasks.service import Objectives, Observe
-
-GUARD_SHARE: Final = 0.5
-GUARD_REQUESTS: Final = 50
-
-Update = Callable[[MetricEvidence, Batch], None]
 
 
 @dataclass(frozen=True)
@@ -61,9 +58,10 @@ class Trial:
         self._warm: dict[str, float] = {}
         self._past = LatencyHistogram()
         self._views: LatencyViews | None = None
-        self._gauges = gauges.Growth()
-        metric = errors_metric(objectives, settings)
-        self.evidence = {metric.name: MetricEvidence(metric, horizon, burst)}
+        self._growths = tuple(gauges.Growth(one) for one in gauges.WINDOWS_SECONDS)
+        self._purse, self.evidence = Purse(), dict[str, MetricEvidence]()
+        self._let_in([errors_metric(objectives, settings)])
+        self._guard = Guard()
 
     def continues(self, samples: Sequence[Sample | Unseen]) -> bool:
         """Do these begin with what was shown already?"""
@@ -75,6 +73,7 @@ class Trial:
         self.shown.append(sample)
         if isinstance(sample, Unseen):
             return
+        self._guard.see(sample, self.canary, self.peers)
         for batch in self._window.add(sample):
             self._bet(batch)
 
@@ -87,30 +86,41 @@ class Trial:
         both = [*compared.canary, *compared.others]
         here, there = np.arange(len(compared.canary)), np.arange(len(compared.canary), len(both))
 
-        def update(evidence: MetricEvidence, found: Batch) -> None:
-            evidence.update(found.only(here), found.only(there), names, batch.seconds)
+        found = [*self._looked(batch.seconds, both)]
+        self._let_in([metric for metric, _ in found])
+        for metric, levels in found:
+            evidence = self.evidence[metric.name]
+            evidence.update(levels.only(here), levels.only(there), names, batch.seconds)
 
-        update(self.evidence["errors"], errors_of(both))
-        self._latency(both, update)
-        for name, found in self._gauges.batches(batch.seconds, both):
-            if name not in self.evidence:
-                metric = gauge_metric(name)
-                self.evidence[name] = MetricEvidence(metric, self._horizon, self._burst)
-            update(self.evidence[name], found)
+    def _looked(
+        self, seconds: float, both: list[InstanceTraffic]
+    ) -> Iterator[tuple[Metric, Batch]]:
+        yield errors_metric(self._objectives, self._settings), errors_of(both)
+        yield from self._latency(both)
+        for growth in self._growths:
+            for name, found in growth.batches(seconds, both):
+                yield gauge_metric(growth.named(name), 1 / len(self._growths)), found
 
-    def _latency(self, both: list[InstanceTraffic], update: Update) -> None:
+    def _latency(self, both: list[InstanceTraffic]) -> Iterator[tuple[Metric, Batch]]:
         """Views are chosen by what was seen before this batch, and then kept."""
         if self._views is None:
             self._views = latency_views(self._past, self._objectives)
-            for metric in self._views.metrics(self._settings) if self._views else ():
-                self.evidence[metric.name] = MetricEvidence(metric, self._horizon, self._burst)
         if self._views is None:
             for one in both:
                 self._past = add(self._past, one.latency)
             return
         metrics = self._views.metrics(self._settings)
-        for metric, found in zip(metrics, self._views.batches(both), strict=True):
-            update(self.evidence[metric.name], found)
+        yield from zip(metrics, self._views.batches(both), strict=True)
+
+    def _let_in(self, metrics: Sequence[Metric]) -> None:
+        """Metrics that are seen for the first time, before any bet of this batch: they may have no money that was won by it."""
+        new = [one for one in metrics if one.name not in self.evidence]
+        self._purse.let_in({one.name: one.share for one in new}, self._log_odds())
+        for one in new:
+            self.evidence[one.name] = MetricEvidence(one, self._horizon, self._burst)
+
+    def _log_odds(self) -> dict[str, float]:
+        return {name: one.log_odds for name, one in self.evidence.items()}
 
     def _warmed_up(self, batch: Sample) -> _Compared:
         """Instances that have been served for long enough: a fresh one is slow for reasons that are not its artifact's."""
@@ -126,30 +136,30 @@ class Trial:
 
     # ---- what follows ----------------------------------------------------------------------------
 
-    def log_odds(self) -> tuple[float, MetricEvidence | None]:
-        """The average e-value over all metrics, as a logarithm, and the metric that weighs most. Differences under a
-        metric's floor count nothing."""
-        found = list(self.evidence.values())
-        logs = [one.log_odds if one.difference >= one.metric.floor else -inf for one in found]
-        total = float(np.logaddexp.reduce(logs)) - log(len(found))
-        return total, found[int(np.argmax(logs))] if isfinite(max(logs)) else None
+    def log_odds(self, among_peers: bool = True) -> tuple[float, MetricEvidence | None]:
+        """What is in the purse, as a logarithm, and the metric that has most of it. Trivial differences count nothing, nor,
+        `among_peers`, do those that peers have among themselves."""
+        found = {
+            name: one.log_odds
+            for name, one in self.evidence.items()
+            if one.matters and (one.unusual or not among_peers)
+        }
+        if not found:
+            return -inf, None
+        weighted = self._purse.log_weighted(found)
+        top = max(weighted, key=lambda name: weighted[name])
+        return log_sum(weighted.values()), self.evidence[top]
 
     def mostly_failing(self) -> str:
         """Not statistics: a limit of harm, whatever the cause. Empty if it is kept."""
+        if guilty := self._guard.tripped():
+            return guilty
         for evidence in self.evidence.values():
             if evidence.metric.kind is not Kind.RATIO or evidence.metric.margin is None:
                 continue
-            recent = [one for _, one in evidence.recent]
-            bad, total = sum(one.bad for one in recent), sum(one.total for one in recent)
-            others, all_others = (
-                sum(one.others_bad for one in recent),
-                sum(one.others for one in recent),
-            )
-            if total < GUARD_REQUESTS or bad / total < GUARD_SHARE:
-                continue
-            if others <= GUARD_SHARE / 10 * max(all_others, 1):
-                name = evidence.metric.name
-                return f"{name}: {bad:.0f} of its last {total:.0f} requests; of its peers' {others:.0f} (guard)"
+            found = sum_of(one for _, one in evidence.recent)
+            if harmful(found):
+                return told(evidence.metric.name, found)
         return ""
 
     def bounds(self) -> str:

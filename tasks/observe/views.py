@@ -37,13 +37,15 @@ class Kind(StrEnum):
 @dataclass(frozen=True)
 class Metric:
     """`margin`: how much worse a canary may be and still be promoted (None: no claim is needed). `floor`: differences
-    below never roll back. `usual`: a share of bad events that was fixed before the first batch."""
+    below never roll back. `usual`: a share of bad events that was fixed before the first batch. `share`: of the money that
+    all metrics bet with, in units of what the others have."""
 
     name: str
     kind: Kind
     margin: float | None
     floor: float
     usual: float
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -138,9 +140,9 @@ def latency_views(past: LatencyHistogram, objectives: Objectives) -> LatencyView
     )
 
 
-def gauge_metric(name: str) -> Metric:
+def gauge_metric(name: str, share: float) -> Metric:
     """A gauge is ranked by how it grew, in units of its own: differences need no floor, for every batch is one rank."""
-    return Metric(name, Kind.LEVEL, None, 0.0, 0.0)
+    return Metric(name, Kind.LEVEL, None, 0.0, 0.0, share)
 
 
 def _usual(shares: Floats, start: int) -> float:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flows.load import LoadGenerator
@@ -165,14 +166,16 @@ def test_counts_and_latencies_are_of_the_same_moment_under_load(
     proxy: EnvoyProxy, home: Path, three: list[Served], port: int
 ) -> None:
     proxy.route(port, [one.endpoint for one in three], {"r1": 50, "r2": 50})
-    readings = []
+    readings, took = [], []
     with LoadGenerator(f"http://127.0.0.1:{port}", 200):
         for _ in range(10):
             time.sleep(0.2)
+            began = time.monotonic()
             readings.append(EnvoyMetrics(home).read(HERE).instances)
-    for reading in readings[1:]:
+            took.append(time.monotonic() - began)
+    for reading, seconds in list(zip(readings, took, strict=True))[1:]:
         assert [one.requests - one.latency.total for one in reading] == pytest.approx(
-            [0] * len(reading), abs=5
+            [0] * len(reading), abs=5 + 200 * seconds
         ), "at most what ended while it was read"
     requests = [sum(one.requests for one in reading) for reading in readings]
     assert requests == sorted(requests)
@@ -200,6 +203,17 @@ def test_no_request_is_lost_while_weights_move_and_instances_come_and_go(
     assert {one.version for one in seen.versions} == {"r1", "r2"}
 
 
+def until_connected(address: str, count: int) -> None:
+    """So many requests are being answered there: Envoy opens a connection for each."""
+    port, end = int(address.rpartition(":")[2]), time.monotonic() + 20
+    while time.monotonic() < end:
+        found = [one for one in psutil.net_connections("tcp") if one.laddr[1:] == (port,)]
+        if sum(one.status == psutil.CONN_ESTABLISHED for one in found) >= count:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{count} requests never reached {address}")
+
+
 def test_requests_in_flight_are_finished_by_an_instance_that_is_taken_out(
     proxy: EnvoyProxy, three: list[Served], port: int
 ) -> None:
@@ -207,7 +221,7 @@ def test_requests_in_flight_are_finished_by_an_instance_that_is_taken_out(
     proxy.route(port, [other], {"r2": 100})
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(ask, port, "/slow") for _ in range(8)]
-        time.sleep(0.4)
+        until_connected(other.address, 8)
         proxy.route(port, [one], {"r1": 100})
         assert [answer.result() for answer in answers] == [Counter({"r2": 1})] * 8
     assert ask(port) == Counter({"r1": 1})

@@ -20,6 +20,7 @@ from tasks.errors import LateWriterError, LeaseHeldError, NotAdmittedError, NotF
 from tasks.journal.events import (
     Approved,
     BakedBody,
+    Bypassed,
     Promoted,
     ReleaseFinished,
     RolledBack,
@@ -243,6 +244,35 @@ def test_an_approval_lets_it_in_and_silence_ends_it_untouched(scene: Scene) -> N
     approver.join()
     assert scene.weights().popitem()[1] == 100
     assert [one.by for one in scene.told(Approved)] == ["somebody"]
+
+
+def test_a_service_that_burns_is_not_changed_unless_somebody_says_why_it_must_be(
+    scene: Scene, prefect_api: str
+) -> None:
+    """The judge pauses while the world burns; afterwards the start gate remembers."""
+    observe = {**QUICK, "deadline_seconds": 2.0}
+    scene.edit(observe=observe)
+    scene.release()
+    burning = Behaviour(failure_share=0.5, pages=PAGE)
+    (stable,) = scene.status().groups
+    scene.world.behaviours[stable.artifact.digest] = burning
+    scene.write("2", burning)
+    with pytest.raises(StoppedError, match="the world burns") as paused:
+        scene.release()
+    assert paused.value.judgement.verdict is Verdict.INCONCLUSIVE
+    scene.edit(observe={**QUICK, "margin": 0.9})
+    scene.write("3")
+    began = len(scene.told(RolloutStarted))
+    with pytest.raises(StoppedError, match="start gate: the service burns its error budget") as no:
+        scene.release()
+    assert no.value.judgement.verdict is Verdict.INCONCLUSIVE
+    assert len(scene.told(RolloutStarted)) == began, "nothing was changed"
+    mended = scene.release(despite_burn="it mends the burning")
+    assert scene.weights()[mended.release] == 100
+    (bypassed,) = scene.told(Bypassed)
+    assert (bypassed.reason, bypassed.by) == ("it mends the burning", getpass.getuser())
+    report = artifact_of(prefect_api, f"{scene.name}-{mended.release}")["data"]
+    assert "**Bypassed**: the start gate of production said no" in report
 
 
 @pytest.mark.parametrize("objective", ["0.99", "0.5"], ids=["broken objective", "kept objective"])

@@ -18,7 +18,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
     def do_GET(self):
         if self.path.startswith("/slow"):
-            time.sleep(1.0)
+            time.sleep(2.0)
         body = sys.argv[2].encode()
         self.send_response(500 if self.path.startswith("/bad") else 200)
         self.send_header("Content-Length", str(len(body)))

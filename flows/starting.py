@@ -1,0 +1,61 @@
+"""The start gate: a service that burns its error budget is not changed, unless somebody says why it must be.
+
+What was seen of it lately is in the journal: while a rollout or its watch looks. Between them nobody looks at an embedded
+splitter, so there the gate often knows nothing; it says so, and goes on.
+"""
+
+import getpass
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from flows.errand import Errand
+from flows.stopped import StoppedError
+from flows.story import Tone, tell
+from flows.tenure import Tenure
+from tasks.journal.rules import Bypassed, EventKind, Sampled, body_of
+from tasks.model import Decision, Judgement, Sample, Unseen, Verdict
+from tasks.observe.burn import LONGEST_PAGE, Start, may_start, spent_of
+from tasks.rollout.strategies import BASELINE_SUFFIX
+
+GATE = "start gate"
+
+
+def pass_start_gate(held: Tenure, errand: Errand, despite: str) -> None:
+    """StoppedError, INCONCLUSIVE, if the service burns and nobody said why to go on. Nothing was changed then."""
+    decision = _decide(held, errand)
+    match decision.answer:
+        case Start.OPEN:
+            tell(f"{GATE}: {decision.reason}", Tone.GOOD, where=errand.where)
+        case Start.UNKNOWN:
+            tell(f"{GATE}: could not be checked, {decision.reason}", where=errand.where)
+        case Start.BURNING if despite:
+            bypassed = Bypassed(GATE, decision.reason, despite, getpass.getuser())
+            held.record(errand.release.id, bypassed)
+            words = f"{GATE} bypassed ({despite}); it said: {decision.reason}"
+            tell(words, Tone.WARN, where=errand.where)
+        case Start.BURNING:
+            advice = "wait, roll back, or release what mends it with --despite-burn REASON"
+            judgement = Judgement(Verdict.INCONCLUSIVE, f"{GATE}: {decision.reason}; {advice}")
+            raise StoppedError(errand.where, judgement)
+
+
+def _decide(held: Tenure, errand: Errand) -> Decision[Start]:
+    """By what the stable artifact did: what a withdrawn canary broke is over."""
+    now, errors = datetime.now(UTC), errand.release.spec.objectives.errors
+    samples = list(_recorded_since(now - timedelta(seconds=LONGEST_PAGE), held, errand))
+    groups = {one.group for sample in samples for one in sample.instances}
+    name = errand.stable.release if errand.stable else ""
+    stable = {group for group in groups if group == name or group.endswith(BASELINE_SUFFIX)}
+    return may_start(spent_of(samples, stable, now, errors), errors)
+
+
+def _recorded_since(begin: datetime, held: Tenure, errand: Errand) -> Iterator[Sample]:
+    """Of this environment since its stable release was promoted, whatever release they were recorded for."""
+    here, stable = errand.environment, errand.stable
+    begin = max(begin, stable.since) if stable else begin
+    for event in held.journal.events(here.service):
+        if event.environment != here.name or event.kind != EventKind.SAMPLED or event.at < begin:
+            continue
+        body = body_of(event)
+        if isinstance(body, Sampled) and not isinstance(body.sample, Unseen):
+            yield body.sample
