@@ -100,11 +100,12 @@ class RegressionJudge:
         seen = [one for one in samples if isinstance(one, Sample)]
         warm = started_at + timedelta(seconds=self._settings.warm_up_seconds)
         earlier = [one for one in seen if one.at <= started_at]
-        after = [one for one in seen if one.at - timedelta(seconds=one.seconds) >= warm]
+        since = [one for one in seen if one.at > started_at]
+        after = [one for one in since if one.at - timedelta(seconds=one.seconds) >= warm]
         before, batches = self._batches(earlier, set(peers)), self._batches(after, {canary})
         whole = self._comparisons(batches, before)
         newest = self._comparisons(batches[-RECENT_BATCHES:], before)
-        gauges = growths(earlier, after, canary, set(peers), self._slis)
+        gauges = growths(earlier, since, canary, set(peers), self._slis)
         numbers = self._numbers(whole, gauges, len(batches))
         allowed = FALSE_ROLL_BACKS / max(1, len(whole) + len(newest) + len(gauges))
         if worse := _worse([*whole, *newest], gauges, allowed, max(1, len(batches))):
