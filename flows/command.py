@@ -24,7 +24,7 @@ Json = Annotated[bool, Parameter(name="--json", negative="")]
 app = App(
     name="bakewell",
     help="Replace, never patch: takes a service from its source to production, and back.",
-    version="0.1.0",
+    version="0.2.0",
 )
 
 # Only when asked for: the judge's numpy must not slow down `bakewell status`.

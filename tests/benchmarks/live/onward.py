@@ -5,10 +5,10 @@ import time
 from datetime import timedelta
 from typing import Final
 
-from flows.observation import batch
 from flows.tenure import Tenure, tenure
 from tasks import platforms
 from tasks.model import Gate, Group, Reading, Role, Sample, Step, Verdict
+from tasks.observe.scrapes import following
 from tasks.rollout.converge import converge
 from tasks.rollout.strategies import steps
 from tests.benchmarks.live.recording import Phase, Recording
@@ -66,7 +66,7 @@ def _look(trial: Trial) -> list[Sample]:
     while time.monotonic() < end:
         time.sleep(settings.interval_seconds)
         reading = metrics.read(trial.here)
-        found = batch(last, reading)
+        found = following(last, reading).sample
         assert isinstance(found, Sample)
         samples.append(found)
         last = reading
