@@ -2,7 +2,7 @@
 
 import json as plain_json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from rich.text import Text
 from flows import calibration, console, explaining
 from flows.course import Course, courses
 from flows.past import remembered
-from flows.retelling import Look, Placebo, placebo
+from flows.retelling import Look, Placebo, looks_at, placebo
 from flows.words import duration, percent
 from tasks import platforms
 from tasks.errors import InvalidInputError, NotFoundError
@@ -34,6 +34,8 @@ from tasks.observe.views import USUAL_ERRORS, errors_metric
 from tasks.service import Canary, EnvironmentSpec, ServiceSpec
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
+From = Annotated[datetime | None, Parameter(name="--from")]
+To = Annotated[datetime | None, Parameter(name="--to")]
 FAULTS = (0.005, 0.01, 0.05, 0.2, 1.0)
 SLOWNESS = {"10 % longer answers": Slower(1.1), "the slowest 5 % twice as long": Slower(2.0, 0.95)}
 TOO_FEW = 30
@@ -93,19 +95,38 @@ def forecast(service: str, environment: str = "", *, rate: float = 0.0, json: Js
 
 
 @judge.command
-def replay(service: str, release: str, *, json: Json = False) -> int:
+def replay(
+    service: str,
+    release: str,
+    *,
+    environment: str = "",
+    start: From = None,
+    end: To = None,
+    json: Json = False,
+) -> int:
     """Let the judge look again at what was recorded of a release, and compare its verdict with the one given then.
+
+    With a time: judge what runs there now, by what the environment's Prometheus remembers of that time.
 
     Parameters
     ----------
     service
         Name of the service.
     release
-        Its release.
+        Its release. With a time: the group or instance that plays the canary; everybody else is its peer.
+    environment
+        With a time: where.
+    start
+        Ask its Prometheus for what happened since then (2026-01-31T12:00), not the journal.
+    end
+        Until then; else until now.
     json
         Print as JSON.
     """
-    found = explaining.explained(service, release)
+    if start:
+        found = [_remembered(service, release, environment, start, end)]
+    else:
+        found = explaining.explained(service, release)
     _show(
         json,
         explaining.as_json(found),
@@ -119,8 +140,8 @@ def placebo_command(
     service: str,
     environment: str,
     *,
-    start: Annotated[datetime | None, Parameter(name="--from")] = None,
-    end: Annotated[datetime | None, Parameter(name="--to")] = None,
+    start: From = None,
+    end: To = None,
     store: bool = False,
     json: Json = False,
 ) -> int:
@@ -169,6 +190,20 @@ def _show(as_json: bool, data: object, picture: Callable[[], RenderableType]) ->
         print(plain_json.dumps(data, indent=2, default=str))
     else:
         console.out(picture())
+
+
+def _remembered(
+    service: str, canary: str, environment: str, start: datetime, end: datetime | None
+) -> explaining.Explanation:
+    """One of its groups or instances, judged by what Prometheus remembers."""
+    spec = explaining.spec_of(service)
+    if (place := spec.environment_spec(environment)) is None:
+        known = ", ".join(one.name for one in spec.environments)
+        raise InvalidInputError(
+            f"{service} has no environment {environment!r}; name one by --environment: {known}"
+        )
+    course = remembered(spec, place, start, end)
+    return explaining.Explanation(replace(course, release=canary), looks_at(course, canary, spec))
 
 
 def _situation(spec: ServiceSpec, place: EnvironmentSpec, rate: float) -> Situation:

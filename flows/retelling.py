@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from flows.course import Course, Taken
+from tasks.errors import NotFoundError
 from tasks.model import InstanceTraffic, Judgement, Sample, Unseen, Verdict
 from tasks.observe.betting import dispersion
 from tasks.observe.merging import Window
@@ -52,6 +53,31 @@ def looks(course: Course, spec: ServiceSpec, settings: Observe | None = None) ->
 def _begun(first: Sample | Unseen) -> datetime:
     """When the first reading of a step was taken, by its first sample: soak and deadline count from there."""
     return first.at - timedelta(seconds=first.seconds if isinstance(first, Sample) else 0.0)
+
+
+def looks_at(course: Course, canary: str, spec: ServiceSpec) -> tuple[Look, ...]:
+    """As if `canary`, a group or an instance, had been the canary of all that time, and everybody else its peers.
+
+    NotFoundError if it was not seen, or nobody else was.
+    """
+    found = {(one.group, one.instance) for sample in course.seen for one in sample.instances}
+    mine = {one for one in found if canary in one}
+    if not mine or mine == found:
+        raise NotFoundError(
+            f"asked to judge {canary!r} among its peers; seen were {', '.join(sorted(name for _, name in found)) or 'nobody'};"
+            " name a group or an instance, beside which there is another"
+        )
+    place = spec.environment_spec(course.environment.name)
+    judge = PeerJudge(
+        spec.objectives, place.observe if place else Observe(), places_of(spec), slis=spec.slis
+    )
+    cast = [_cast(one, canary) if isinstance(one, Sample) else one for one in course.samples]
+    looks = []
+    for count, sample in enumerate(cast, start=1):
+        judgement = judge.judge(cast[:count], PLACEBO, (OTHERS,), course.started_at, sample.at)
+        after = (sample.at - course.started_at).total_seconds()
+        looks.append(Look(after, f"{canary} among its peers", judgement))
+    return tuple(looks)
 
 
 def places_of(spec: ServiceSpec) -> int:
@@ -127,8 +153,10 @@ def _cries(samples: Sequence[Sample], name: str, spec: ServiceSpec, settings: Ob
 
 
 def _cast(sample: Sample, name: str) -> Sample:
+    """`name` is a group's or an instance's."""
+
     def group(one: InstanceTraffic) -> str:
-        return PLACEBO if one.instance == name else OTHERS
+        return PLACEBO if name in (one.group, one.instance) else OTHERS
 
     return replace(
         sample, instances=tuple(replace(one, group=group(one)) for one in sample.instances)

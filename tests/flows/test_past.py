@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from flows.past import remembered
-from flows.retelling import placebo
+from flows.retelling import looks_at, placebo
 from tasks import platforms
 from tasks.adapters.memory import world_named
 from tasks.errors import InvalidInputError, MetricsUnreadableError, NotFoundError
-from tasks.model import Decision
+from tasks.model import Decision, Verdict
 from tasks.observe.actions import budget_spent
 from tasks.observe.burn import Start, may_start, windows
 from tasks.service import Bake, EnvironmentSpec, ErrorObjective, Observe, PlatformName, ServiceSpec
@@ -43,8 +43,14 @@ def test_each_instance_plays_the_canary_in_what_prometheus_remembers(tmp_path: P
             ground.settle()
         course = remembered(spec, place, start, None)
         found = placebo([course], spec, QUICK)
+        looks = looks_at(course, "r1-b", spec)
+        with pytest.raises(NotFoundError, match="seen were r1-a, r1-b, r1-c"):
+            looks_at(course, "r1-z", spec)
     assert sum(one.requests for sample in course.seen for one in sample.instances) == 3 * 3 * 301
     assert (found.runs, found.false_alarms) == (3, 0)
+    assert len(looks) == len(course.samples)
+    assert Verdict.ROLL_BACK not in {one.judgement.verdict for one in looks}
+    assert looks[-1].judgement.numbers["requests"] == 3 * 301
 
 
 @pytest.mark.engine
