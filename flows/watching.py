@@ -29,7 +29,11 @@ def watch(errand: Errand, seen: Observation) -> None:
     seconds = errand.place.watched_seconds
     if errand.stable is None or not errand.steps or not seconds:
         return
-    tell(f"watches it for {seconds:g} s more", Tone.WAIT, where=errand.where)
+    tell(
+        f"watches it for {seconds:g} s more; an interruption ends the watch, and leaves it promoted",
+        Tone.WAIT,
+        where=errand.where,
+    )
     judgement = _regression(errand, seconds, newest(seen.samples))
     if judgement is None:
         return

@@ -1,6 +1,7 @@
 """Releases as people run them, against a Prefect server: what is promoted, what is stopped, and what is left behind."""
 
 import getpass
+import signal
 import threading
 import time
 from typing import Any
@@ -315,6 +316,32 @@ def test_a_regression_after_promotion_goes_back_by_itself(scene: Scene, objectiv
     (told,) = scene.told(RolledBack)
     assert told.by == "watch"
     assert "regression after promotion" in told.reason
+
+
+def test_an_interruption_ends_the_watch_and_not_the_release_and_the_next_one_may_begin(
+    scene: Scene,
+) -> None:
+    """A hotfix must not have to wait until the watch is over."""
+    scene.edit(observe={**QUICK, "watch_seconds": 60})
+    scene.release()
+    scene.write("2")
+
+    def interrupt() -> None:
+        while not scene.told(Promoted)[1:] or scene.weights().get("r2") != 100:
+            time.sleep(0.05)
+        time.sleep(1)
+        signal.raise_signal(signal.SIGINT)
+
+    somebody = threading.Thread(target=interrupt)
+    somebody.start()
+    with pytest.raises(KeyboardInterrupt):
+        scene.release()
+    somebody.join()
+    assert scene.weights() == {"r1": 0, "r2": 100}
+    scene.edit(observe=QUICK)
+    scene.write("3")
+    assert scene.release().release == "r3"
+    assert scene.weights()["r3"] == 100
 
 
 def test_more_replicas_of_the_same_artifact_are_started_without_a_rollout(scene: Scene) -> None:
