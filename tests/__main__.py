@@ -36,8 +36,9 @@ def _only_asks(arguments: list[str]) -> bool:
 
 
 def _parallel() -> list[str]:
-    """Tests of one file share its engines, so they stay on one worker."""
-    return ["-n", str(min(MOST_WORKERS, os.cpu_count() or 1)), "--dist", "loadfile"]
+    """Tests of one file share its engines, so they stay on one worker; files in our order, not those with most tests first."""
+    workers = str(min(MOST_WORKERS, os.cpu_count() or 1))
+    return ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 if __name__ == "__main__":

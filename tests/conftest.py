@@ -29,6 +29,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(SkipCount(), "skip-count")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins first: begun last, it would keep one worker busy while the others have nothing to do."""
+    items.sort(key=lambda item: _SLOW_FOLDERS.get(item.path.parent.name, 0) - ("killed" in item.name))
+
+
+_SLOW_FOLDERS = {"e2e": -2, "benchmarks": -1}
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """A flow test may have started the home's server; it ends with the run."""
     if (home := config.stash.get(MADE_HERE, None)) is not None:
