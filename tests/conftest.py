@@ -31,7 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes minutes begins first: begun last, it would keep one worker busy while the others have nothing to do."""
-    items.sort(key=lambda item: _SLOW_FOLDERS.get(item.path.parent.name, 0) - ("killed" in item.name))
+    items.sort(
+        key=lambda item: _SLOW_FOLDERS.get(item.path.parent.name, 0) - ("killed" in item.name)
+    )
 
 
 _SLOW_FOLDERS = {"e2e": -2, "benchmarks": -1}
