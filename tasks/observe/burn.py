@@ -21,6 +21,7 @@ PAGES: Final = ((14.4, HOUR, 300.0), (6.0, 6 * HOUR, 1800.0))
 """Burn, long window and short window in seconds."""
 LONGEST_PAGE: Final = 6 * HOUR
 FEWEST_REQUESTS: Final = 100  # in a window, before its share of failures says anything
+FEWEST_FAILURES: Final = 5  # fewer are chance where little is asked, however small the budget is
 
 
 class Start(Enum):
@@ -44,6 +45,9 @@ class Spent:
     def known(self) -> bool:
         return self.requests >= FEWEST_REQUESTS
 
+    def burns(self, errors: ErrorObjective, limit: float) -> bool:
+        return self.known and self.failures >= FEWEST_FAILURES and self.burn(errors) >= limit
+
     def burn(self, errors: ErrorObjective) -> float:
         """How many times faster than allowed the budget is spent; 1 spends it exactly."""
         share = self.failures / max(self.requests, 1)
@@ -63,7 +67,7 @@ def may_start(spent: Mapping[float, Spent], errors: ErrorObjective) -> Decision[
     """`spent` by window in seconds; those that nobody could tell are left out."""
     for limit, long, short in PAGES:
         pair = [spent.get(long), spent.get(short)]
-        if all(one is not None and one.known and one.burn(errors) >= limit for one in pair):
+        if all(one is not None and one.burns(errors, limit) for one in pair):
             return Decision(Start.BURNING, _burning(limit, long, short, spent, errors))
     whole = spent.get(_whole(errors))
     if whole is not None and whole.known and (left := 1 - whole.burn(errors)) <= errors.reserve:

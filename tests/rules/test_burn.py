@@ -32,6 +32,7 @@ def test_a_calm_service_may_change_and_the_gate_says_how_calm() -> None:
         (Spent(1, 10_000), Spent(20, 1_000), Start.OPEN),  # bad just now: a blip of an hour
         (Spent(144, 10_000), Spent(144, 10_000), Start.BURNING),  # 14.4 is the limit itself
         (Spent(143, 10_000), Spent(143, 10_000), Start.OPEN),
+        (Spent(4, 120), Spent(4, 120), Start.OPEN),  # 33 times, but four failures are chance
     ],
 )
 def test_it_closes_when_the_long_window_says_it_matters_and_the_short_one_that_it_goes_on(
