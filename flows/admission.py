@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from flows.story import Tone, tell
 from tasks.admit.rules import judge_admission
 from tasks.errors import VerificationFailedError
-from tasks.model import Admission, Artifact, Decision, ScanNotDone
+from tasks.evidence import ScanNotDone
+from tasks.model import Admission, Artifact, Decision
 from tasks.scan.rules import is_fresh, judge_scan
 from tasks.scan.scanning import scan
 from tasks.service import ScanPolicy

@@ -10,8 +10,8 @@ from prefect.exceptions import PrefectException
 from flows.report import EvidenceSummary, release_report
 from flows.story import Tone, tell
 from tasks.errors import BakewellError
+from tasks.evidence import Proof, ScanNotDone, ScanReport
 from tasks.journal.rules import ReleaseState, fold
-from tasks.model import Proof, ScanNotDone, ScanReport
 from tasks.ports import Journal
 from tasks.scan.rules import judge_scan
 from tasks.service import ScanPolicy

@@ -3,7 +3,8 @@
 from flows.plain import Check
 from tasks import platforms
 from tasks.errors import InvalidInputError
-from tasks.model import Artifact, Checked, Proof
+from tasks.evidence import Checked, Proof
+from tasks.model import Artifact
 from tasks.sign import evidence
 
 NEXT = {

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
+from tasks.evidence import Scanned, ScanNotDone, ScanReport
 from tasks.model import (
     Action,
     Artifact,
@@ -19,8 +20,6 @@ from tasks.model import (
     GroupStatus,
     Lease,
     Reading,
-    ScanNotDone,
-    ScanReport,
     Unseen,
 )
 
@@ -72,12 +71,16 @@ class ArtifactStore(Protocol):
 
 
 class Scanner(Protocol):
-    """Learns what is known to be wrong with an artifact. Never raises for 'could not scan': that is ScanNotDone."""
+    """Learns what is known to be wrong with an artifact, and what is inside. Never raises for 'could not scan': that is
+    ScanNotDone."""
 
-    def scan(self, artifact: Artifact, seconds: float) -> ScanReport | ScanNotDone: ...
+    def scan(self, artifact: Artifact, seconds: float) -> Scanned:
+        """One look at the artifact, by its digest: report and bills of materials. Without the bills no scan is done."""
 
-    def bill_of_materials(self, artifact: Artifact, seconds: float) -> bytes:
-        """CycloneDX JSON of what the scanner recognises in the artifact."""
+    def rescan(
+        self, artifact: Artifact, cyclonedx: bytes, seconds: float
+    ) -> ScanReport | ScanNotDone:
+        """The vulnerabilities and licences of what a stored bill lists, by the newest database; nothing else is read."""
 
 
 class Fleet(Protocol):

@@ -12,7 +12,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator
 
-from tasks.model import Environment, Severity
+from tasks.evidence import Severity
+from tasks.model import Environment
 from tasks.settings import Contradiction, Name, Variable
 from tasks.settings import Part as _Part
 from tasks.sources import PrometheusSource, Sli, doubtful_names

@@ -7,16 +7,26 @@ securesystemslib writes a keyid that cosign 3 stumbles over; the formats are sma
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from tasks import oci
 from tasks.adapters import cosign_bundle
-from tasks.adapters.cosign_key import KeyRole, LocalKeys
+from tasks.adapters.cosign_key import LocalKeys
 from tasks.adapters.file_lock import locked_name
 from tasks.errors import BakewellError, CorruptError, NotFoundError, VerificationFailedError
-from tasks.model import Artifact, Checked, Proof
+from tasks.evidence import (
+    PREDICATES,
+    ROLES,
+    Attested,
+    Checked,
+    Dossier,
+    KeyRole,
+    Kind,
+    Proof,
+    Statement,
+)
+from tasks.model import Artifact
 from tasks.ports import ArtifactStore
 
 TAG: Final = "signature, .sig tag"
@@ -25,13 +35,8 @@ REFERRER: Final = "signature, bundle"
 WORST_FIRST: Final = (Proof.MOVED, Proof.ALTERED, Proof.UNREADABLE, Proof.WRONG_KEY)
 
 
-@dataclass(frozen=True)
-class Looked:
-    """One signature or attestation that was found, what it is worth, and what it says (VALID only)."""
-
-    proof: Proof
-    found: str
-    predicate: Mapping[str, Any]
+Found = tuple[Proof, str]
+KIND_OF: Final = {predicate: kind for kind, predicate in PREDICATES.items()}
 
 
 class Cosign:
@@ -48,24 +53,24 @@ class Cosign:
         with locked_name(artifact.reference):
             if self.check_tag(artifact).proof is not Proof.VALID:
                 self._tag(artifact)
-            if self.check_bundle(artifact).proof is not Proof.VALID:
-                self._attach(artifact, KeyRole.BUILDER, cosign_bundle.SIGNED, {})
-        for checked in self.check_signatures(artifact):
+            if _bundle_signature(self.examine(artifact).attested).proof is not Proof.VALID:
+                self._attach(artifact, Statement(Kind.SIGNATURE, {}))
+        for checked in self.examine(artifact).signatures:
             _refuse_unless_valid(artifact, checked)
 
-    def attest(
-        self, artifact: Artifact, role: KeyRole, predicate_type: str, predicate: Mapping[str, Any]
-    ) -> None:
-        """Attach a signed statement about the artifact. VerificationFailedError if it cannot be verified afterwards."""
+    def attest(self, artifact: Artifact, statements: Sequence[Statement]) -> None:
+        """Attach signed statements about the artifact. VerificationFailedError if they cannot be verified afterwards."""
         with locked_name(artifact.reference):
-            self._attach(artifact, role, predicate_type, predicate)
-        wanted = json.loads(oci.canonical(predicate))
-        found = self.attestations(artifact, role, predicate_type)
-        if not any(one.proof is Proof.VALID and one.predicate == wanted for one in found):
-            raise VerificationFailedError(
-                f"{predicate_type} of {artifact.reference} was written, but what is there now is not it; is somebody else"
-                " writing there?"
-            )
+            for one in statements:
+                self._attach(artifact, one)
+        found = self.examine(artifact)
+        for one in statements:
+            wanted = json.loads(oci.canonical(one.predicate))
+            if not any(valid == wanted for valid in found.valid(one.kind)):
+                raise VerificationFailedError(
+                    f"{one.kind.value} of {artifact.reference} was written, but what is there now is not it; is somebody"
+                    " else writing there?"
+                )
 
     def _tag(self, artifact: Artifact) -> None:
         """One more layer in the image behind the tag: others' signatures stay."""
@@ -84,48 +89,40 @@ class Cosign:
         self._store.put_blob(config)
         self._store.put_manifest(manifest, tag)
 
-    def _attach(
-        self, artifact: Artifact, role: KeyRole, predicate_type: str, predicate: Mapping[str, Any]
-    ) -> None:
-        payload = cosign_bundle.statement(artifact.digest, predicate_type, predicate)
+    def _attach(self, artifact: Artifact, said: Statement) -> None:
+        payload = cosign_bundle.statement(artifact.digest, said.predicate_type, said.predicate)
         raw = cosign_bundle.bundle(
-            payload, lambda message: self._keys.sign(role, message), self._keys.fingerprint(role)
+            payload,
+            lambda message: self._keys.sign(said.role, message),
+            self._keys.fingerprint(said.role),
         )
         about = self._store.manifest(artifact.digest)
         kind = oci.media_type(oci.checked_manifest(about))
         subject = {"mediaType": kind, "digest": artifact.digest, "size": len(about)}
         self._store.put_blob(b"{}")
         self._store.put_blob(raw)
-        self._store.put_manifest(cosign_bundle.bundle_manifest(raw, predicate_type, subject))
+        self._store.put_manifest(cosign_bundle.bundle_manifest(raw, said.predicate_type, subject))
 
     # ---- verifying -------------------------------------------------------------------------------
 
-    def check_signatures(self, artifact: Artifact) -> tuple[Checked, Checked]:
-        """Both formats. TransientError if the store does not answer: that is not "unsigned"."""
-        return self.check_tag(artifact), self.check_bundle(artifact)
+    def examine(self, artifact: Artifact) -> Dossier:
+        """All evidence beside the artifact, verified. TransientError if the store does not answer: that is not "unsigned"."""
+        attested = tuple(self._attestations(artifact))
+        pieces = sorted(one.digest for one in attested)
+        signatures = (self.check_tag(artifact), _bundle_signature(attested))
+        return Dossier(artifact, signatures, attested, tuple(pieces))
 
     def check_tag(self, artifact: Artifact) -> Checked:
         """Is there a `.sig` signature by our builder for this very digest?"""
         return _best(TAG, list(self._tagged(artifact)))
 
-    def check_bundle(self, artifact: Artifact) -> Checked:
-        """Is there a bundle by our builder that signs (not merely attests something about) this very digest?"""
-        found = self.attestations(artifact, KeyRole.BUILDER, cosign_bundle.SIGNED)
-        return _best(REFERRER, found)
-
-    def check_attestation(self, artifact: Artifact, role: KeyRole, predicate_type: str) -> Checked:
-        return _best(predicate_type, self.attestations(artifact, role, predicate_type))
-
-    def attestations(self, artifact: Artifact, role: KeyRole, predicate_type: str) -> list[Looked]:
-        """Every bundle of that type on the artifact, with its worth."""
-        found = []
+    def _attestations(self, artifact: Artifact) -> Iterator[Attested]:
         for referrer in self._store.referrers(artifact.digest):
-            looked = self._looked(artifact, referrer.digest, role, predicate_type)
+            looked = self._attested(artifact, referrer.digest)
             if looked is not None:
-                found.append(looked)
-        return found
+                yield looked
 
-    def _tagged(self, artifact: Artifact) -> Iterator[Looked]:
+    def _tagged(self, artifact: Artifact) -> Iterator[Found]:
         tag = cosign_bundle.signature_tag(artifact.digest)
         try:
             known = self._store.resolve(tag)
@@ -135,14 +132,12 @@ class Cosign:
             yield _altered(error)
             return
         except (ValueError, KeyError, TypeError) as error:
-            yield Looked(
-                Proof.UNREADABLE, f"what the tag {tag} names is no signature: {error!r}", {}
-            )
+            yield (Proof.UNREADABLE, f"what the tag {tag} names is no signature: {error!r}")
             return
         for layer in signed:
             yield self._simple(artifact, layer)
 
-    def _simple(self, artifact: Artifact, layer: Mapping[str, Any]) -> Looked:
+    def _simple(self, artifact: Artifact, layer: Mapping[str, Any]) -> Found:
         try:
             payload = self._store.blob(layer["digest"])
             signature = base64.b64decode(
@@ -151,14 +146,12 @@ class Cosign:
         except (CorruptError, NotFoundError) as error:
             return _altered(error)
         except (ValueError, KeyError, TypeError) as error:
-            return Looked(Proof.UNREADABLE, f"its signature cannot be read: {error!r}", {})
+            return (Proof.UNREADABLE, f"its signature cannot be read: {error!r}")
         if not self._keys.verifies(KeyRole.BUILDER, signature, payload):
-            return Looked(Proof.WRONG_KEY, "another key made it, or it was altered since", {})
+            return (Proof.WRONG_KEY, "another key made it, or it was altered since")
         return _subject(artifact, cosign_bundle.simple_subject(payload))
 
-    def _looked(
-        self, artifact: Artifact, referrer: str, role: KeyRole, predicate_type: str
-    ) -> Looked | None:
+    def _attested(self, artifact: Artifact, referrer: str) -> Attested | None:
         """None: it is something else. The index of referrers is not believed; each manifest is opened."""
         try:
             manifest = json.loads(self._store.manifest(referrer))
@@ -167,13 +160,16 @@ class Cosign:
             raw = self._store.blob(manifest["layers"][0]["digest"])
             payload, signatures, hint = cosign_bundle.opened(raw)
             said = json.loads(payload)
-            if said.get("predicateType") != predicate_type:
-                return None
+            kind = KIND_OF.get(said.get("predicateType"))
         except (CorruptError, NotFoundError) as error:
-            return _altered(error)
+            return Attested(None, "", Proof.ALTERED, _not_as_stored(error), referrer)
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            return Looked(Proof.UNREADABLE, f"it cannot be read: {error!r}", {})
-        return self._judged(artifact, role, payload, signatures, hint, said)
+            return Attested(None, "", Proof.UNREADABLE, f"it cannot be read: {error!r}", referrer)
+        if kind is None:
+            return None
+        proof, found = self._judged(artifact, ROLES[kind], payload, signatures, hint, said)
+        predicate = (said.get("predicate") or {}) if proof is Proof.VALID else {}
+        return Attested(kind, PREDICATES[kind], proof, found, referrer, "", predicate)
 
     def _judged(
         self,
@@ -183,34 +179,43 @@ class Cosign:
         signatures: list[bytes],
         hint: bytes,
         said: Mapping[str, Any],
-    ) -> Looked:
+    ) -> tuple[Proof, str]:
         message = cosign_bundle.signed_bytes(payload)
         if not any(self._keys.verifies(role, one, message) for one in signatures):
             if hint and hint != self._keys.fingerprint(role):
-                return Looked(Proof.WRONG_KEY, f"another key than our {role.value}'s made it", {})
-            return Looked(Proof.ALTERED, "its signature does not fit what it says", {})
+                return Proof.WRONG_KEY, f"another key than our {role.value}'s made it"
+            return Proof.ALTERED, "its signature does not fit what it says"
         if not cosign_bundle.is_about(said, artifact.digest):
-            return Looked(Proof.MOVED, "it was made for another artifact", {})
-        return Looked(Proof.VALID, f"made by our {role.value}", said.get("predicate") or {})
+            return Proof.MOVED, "it was made for another artifact"
+        return Proof.VALID, f"made by our {role.value}"
 
 
-def _subject(artifact: Artifact, subject: str) -> Looked:
+def _subject(artifact: Artifact, subject: str) -> Found:
     if subject != artifact.digest:
-        return Looked(Proof.MOVED, f"it was made for {subject or 'something else'}", {})
-    return Looked(Proof.VALID, "made by our builder", {})
+        return (Proof.MOVED, f"it was made for {subject or 'something else'}")
+    return (Proof.VALID, "made by our builder")
 
 
-def _altered(error: BakewellError) -> Looked:
-    return Looked(Proof.ALTERED, f"its bytes are not those that were stored: {error}", {})
+def _altered(error: BakewellError) -> Found:
+    return Proof.ALTERED, _not_as_stored(error)
 
 
-def _best(name: str, found: list[Looked]) -> Checked:
+def _not_as_stored(error: BakewellError) -> str:
+    return f"its bytes are not those that were stored: {error}"
+
+
+def _bundle_signature(attested: Sequence[Attested]) -> Checked:
+    signed = [(one.proof, one.found) for one in attested if one.kind is Kind.SIGNATURE]
+    broken = [(one.proof, one.found) for one in attested if one.kind is None]
+    return _best(REFERRER, [*signed, *broken])
+
+
+def _best(name: str, found: Sequence[Found]) -> Checked:
     """One that holds is enough: others may sign as well. If none does, the most telling reason."""
     if not found:
         return Checked(name, Proof.MISSING, "there is none")
     order = {proof: number for number, proof in enumerate((Proof.VALID, *WORST_FIRST))}
-    best = min(found, key=lambda one: order[one.proof])
-    return Checked(name, best.proof, best.found)
+    return Checked(name, *min(found, key=lambda one: order[one[0]]))
 
 
 def _refuse_unless_valid(artifact: Artifact, checked: Checked) -> None:

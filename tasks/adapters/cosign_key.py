@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,18 +20,12 @@ from nacl.secret import SecretBox
 
 from tasks.adapters.file_lock import locked
 from tasks.errors import CorruptError, RefusedError
+from tasks.evidence import KeyRole
 
 BEGIN: Final = "-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----"
 END: Final = "-----END ENCRYPTED SIGSTORE PRIVATE KEY-----"
 SCRYPT: Final = {"N": 65536, "r": 8, "p": 1}
 ALGORITHM: Final = ec.ECDSA(hashes.SHA256())
-
-
-class KeyRole(StrEnum):
-    """Who signs. A signature of the wrong role does not count."""
-
-    BUILDER = "builder"
-    SCANNER = "scanner"
 
 
 class LocalKeys:

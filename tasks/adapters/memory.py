@@ -22,6 +22,7 @@ from tasks.adapters.memory_faults import Fault, Moment, strike, wall_clock
 from tasks.adapters.memory_traffic import Behaviour, Counters
 from tasks.adapters.safety import refuse_unsafe
 from tasks.errors import LateWriterError, MetricsUnreadableError, NotReadyError, TransientError
+from tasks.evidence import ScanNotDone, ScanReport
 from tasks.model import (
     Action,
     Artifact,
@@ -32,8 +33,6 @@ from tasks.model import (
     Health,
     Instance,
     Reading,
-    ScanNotDone,
-    ScanReport,
 )
 
 

@@ -14,7 +14,8 @@ from tasks.adapters import trivy_bill, trivy_database, trivy_process, trivy_repo
 from tasks.adapters.registry_session import is_loopback
 from tasks.adapters.trivy_database import Database
 from tasks.errors import BakewellError, InvalidInputError, TransientError
-from tasks.model import Artifact, ScanNotDone, ScanReport
+from tasks.evidence import ScanNotDone, ScanReport
+from tasks.model import Artifact
 from tasks.ports import ArtifactStore
 from tasks.service import ScanPolicy
 

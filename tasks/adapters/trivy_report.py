@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tasks.model import Finding, FindingKind, Severity
+from tasks.evidence import Finding, FindingKind, Severity
 
 SCHEMA: Final = 2
 

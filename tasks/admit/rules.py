@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from tasks.model import Admission, Checked, Decision, Proof
+from tasks.evidence import Checked, Proof
+from tasks.model import Admission, Decision
 
 
 def judge_admission(

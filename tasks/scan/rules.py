@@ -5,15 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from tasks.model import (
-    Admission,
-    Decision,
-    Finding,
-    FindingKind,
-    ScanNotDone,
-    ScanReport,
-    Severity,
-)
+from tasks.evidence import Finding, FindingKind, ScanNotDone, ScanReport, Severity
+from tasks.model import Admission, Decision
 from tasks.service import ScanPolicy, WithoutDatabase
 
 WORST_FIRST: Final = tuple(reversed(Severity))

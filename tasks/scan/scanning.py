@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from tasks import platforms
 from tasks.errors import BakewellError
-from tasks.model import Admission, Artifact, Decision, ScanNotDone, ScanReport
+from tasks.evidence import ScanNotDone, ScanReport
+from tasks.model import Admission, Artifact, Decision
 from tasks.ports import Scanner
 from tasks.scan.rules import judge_scan, without_bill
 from tasks.service import ScanPolicy

@@ -3,7 +3,8 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.model import Artifact, ScanNotDone, ScanReport
+from tasks.evidence import ScanNotDone, ScanReport
+from tasks.model import Artifact
 from tasks.retries import PATIENTLY
 from tasks.sign import evidence
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.model import ScanNotDone, ScanReport
+from tasks.evidence import ScanNotDone, ScanReport
 
 SCAN: Final = "https://cosign.sigstore.dev/attestation/vuln/v1"
 BILL_OF_MATERIALS: Final = "https://cyclonedx.org/bom"

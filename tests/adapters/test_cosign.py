@@ -16,7 +16,8 @@ from tasks.adapters.layout import LayoutStore
 from tasks.adapters.registry import RegistryStore
 from tasks.bake.bakery import bake
 from tasks.errors import VerificationFailedError
-from tasks.model import Artifact, Proof
+from tasks.evidence import Proof
+from tasks.model import Artifact
 from tasks.ports import ArtifactStore
 from tests.support.baking import service
 from tests.support.cosign_binaries import cosign

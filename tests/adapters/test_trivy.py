@@ -24,7 +24,8 @@ from tasks.adapters.registry import RegistryStore
 from tasks.adapters.trivy import TrivyScanner, prepare_database
 from tasks.bake.bakery import bake
 from tasks.errors import BakewellError
-from tasks.model import Admission, Artifact, FindingKind, ScanNotDone, ScanReport, Severity
+from tasks.evidence import FindingKind, ScanNotDone, ScanReport, Severity
+from tasks.model import Admission, Artifact
 from tasks.ports import ArtifactStore
 from tasks.scan.scanning import scan_with
 from tasks.service import ScanPolicy, WithoutDatabase

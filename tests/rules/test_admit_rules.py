@@ -5,7 +5,8 @@ from itertools import product
 import pytest
 
 from tasks.admit.rules import judge_admission
-from tasks.model import Admission, Checked, Decision, Proof
+from tasks.evidence import Checked, Proof
+from tasks.model import Admission, Decision
 
 GOOD, BAD = Decision(Admission.ADMIT, "clean"), Decision(Admission.REFUSE, "CVE-1")
 

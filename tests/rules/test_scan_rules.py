@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tasks.model import Admission, Finding, FindingKind, ScanNotDone, ScanReport, Severity
+from tasks.evidence import Finding, FindingKind, ScanNotDone, ScanReport, Severity
+from tasks.model import Admission
 from tasks.scan.rules import is_fresh, judge_scan, without_bill
 from tasks.service import ScanPolicy, WithoutDatabase
 
