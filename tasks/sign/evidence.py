@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tasks import platforms
 from tasks.adapters.cosign import Cosign
-from tasks.evidence import Dossier, Statement
+from tasks.evidence import Attested, Dossier, Statement
 from tasks.model import Artifact
 
 
@@ -21,6 +21,19 @@ def attest(artifact: Artifact, statements: Sequence[Statement]) -> None:
 def examine(artifact: Artifact) -> Dossier:
     """Everything that lies beside it, and what it is worth. TransientError if its store does not answer."""
     return _cosign(artifact).examine(artifact)
+
+
+def present(artifact: Artifact, pieces: Sequence[str]) -> bool:
+    """Are exactly these pieces (`Dossier.pieces`) still what lies beside it? Cheap: asks for digests, verifies nothing.
+
+    TransientError if its store does not answer.
+    """
+    return _cosign(artifact).present(artifact, pieces)
+
+
+def resign(artifact: Artifact) -> tuple[Attested, ...]:
+    """Sign again, with today's keys, what only leaving keys vouch for. Returns what that was."""
+    return _cosign(artifact).resign(artifact)
 
 
 def _cosign(artifact: Artifact) -> Cosign:
