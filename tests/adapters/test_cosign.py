@@ -56,6 +56,10 @@ def file_of(keys: Keyring, role: KeyRole, ending: str = "pub") -> Path:
     return keys.files.folder / f"{role.value}.{ending}"
 
 
+def proofs(evidence: Cosign, artifact: Artifact) -> list[Proof]:
+    return [one.proof for one in evidence.examine(artifact).signatures]
+
+
 @pytest.fixture(params=[2, 3])
 def program(request: pytest.FixtureRequest) -> tuple[int, Path]:
     return request.param, cosign(request.param)
@@ -78,17 +82,16 @@ def verify(
 
 
 @pytest.mark.engine
-def test_cosign_accepts_ours_and_refuses_it_for_another_key_or_artifact(
+def test_cosign_accepts_our_signature_and_refuses_it_for_another_key_or_artifact(
     program: tuple[int, Path], registry: Registry, keys: Keyring, tmp_path: Path
 ) -> None:
     store = RegistryStore(f"{registry.host}/cosign/v{program[0]}")
     artifact, other = baked(store, tmp_path), baked(store, tmp_path, "other")
     Cosign(store, keys).sign(artifact)
-    key = tmp_path / "keys" / "builder.pub"
+    key = file_of(keys, KeyRole.BUILDER)
     accepted = verify(program[1], key, artifact.reference)
     assert accepted.returncode == 0, accepted.stderr
-    Keyring(tmp_path / "others").public_pem(KeyRole.BUILDER)
-    wrong = tmp_path / "others" / "builder.pub"
+    wrong = file_of(keys, KeyRole.SCANNER)
     assert verify(program[1], wrong, artifact.reference).returncode != 0
     assert verify(program[1], key, other.reference).returncode != 0
     tag = store.resolve(cosign_bundle.signature_tag(artifact.digest))
@@ -98,35 +101,98 @@ def test_cosign_accepts_ours_and_refuses_it_for_another_key_or_artifact(
 
 
 @pytest.mark.engine
-def test_cosign_3_accepts_our_attestations(
-    registry: Registry, keys: Keyring, tmp_path: Path
+def test_cosign_accepts_every_kind_of_our_attestations_by_the_key_of_its_role(
+    program: tuple[int, Path], registry: Registry, keys: Keyring, tmp_path: Path
 ) -> None:
-    store = RegistryStore(f"{registry.host}/cosign/attested")
-    artifact, evidence = baked(store, tmp_path), Cosign(store, keys)
-    evidence.attest(artifact, KeyRole.SCANNER, PREDICATE, SAID)
-    key = tmp_path / "keys" / "scanner.pub"
-    command = "verify-attestation"
-    found = verify(cosign(3), key, artifact.reference, "--type", "vuln", command=command)
-    assert found.returncode == 0, found.stderr
-    key = tmp_path / "keys" / "builder.pub"
-    Keyring(tmp_path / "keys").public_pem(KeyRole.BUILDER)
-    assert verify(cosign(3), key, artifact.reference, "--type", "vuln", command=command).returncode
+    store = RegistryStore(f"{registry.host}/cosign/attested{program[0]}")
+    artifact = baked(store, tmp_path)
+    Cosign(store, keys).attest(artifact, STATEMENTS)
+    # cosign 2 would fetch Sigstore's trusted root even where a key decides; an empty one keeps it offline.
+    root = tmp_path / "root.json"
+    root.write_text('{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}')
+    new = ["--new-bundle-format", "--trusted-root", str(root)] if program[0] == 2 else []
+    for said in STATEMENTS:
+        flags = [*new, "--type", TYPES[said.kind]]
+        for role in KeyRole:
+            key = file_of(keys, role)
+            found = verify(
+                program[1], key, artifact.reference, *flags, command="verify-attestation"
+            )
+            accepted = found.returncode == 0
+            assert accepted == (role is ROLES[said.kind]), (said.kind, role, found.stderr)
 
 
 @pytest.mark.engine
-def test_we_accept_what_cosign_signs_with_our_key(
-    program: tuple[int, Path], registry: Registry, keys: Keyring, tmp_path: Path
+def test_the_tree_that_cosign_3_draws_names_everything_we_attested(
+    registry: Registry, keys: Keyring, tmp_path: Path
 ) -> None:
-    store = RegistryStore(f"{registry.host}/cosign/theirs{program[0]}")
+    store = RegistryStore(f"{registry.host}/cosign/tree")
     artifact = baked(store, tmp_path)
-    keys.sign(KeyRole.BUILDER, b"make the key")
-    flags = ["--tlog-upload=false", "--allow-http-registry", "-y"]
-    if program[0] == 3:
-        flags.append("--use-signing-config=false")
-    key = tmp_path / "keys" / "builder.key"
-    signed = run(program[1], "sign", "--key", key, *flags, artifact.reference)
-    assert signed.returncode == 0, signed.stderr
-    assert Proof.VALID in proofs(Cosign(store, keys), artifact)
+    Cosign(store, keys).sign(artifact)
+    Cosign(store, keys).attest(artifact, STATEMENTS)
+    drawn = run(cosign(3), "tree", "--allow-http-registry", artifact.reference)
+    assert drawn.returncode == 0, drawn.stderr
+    assert {one for one in PREDICATES.values() if one not in drawn.stdout} == set()
+
+
+# ---- theirs --------------------------------------------------------------------------------------
+
+BASE = ["--tlog-upload=false", "--allow-http-registry", "-y"]
+FORMATS = {
+    "cosign 2": (2, BASE),
+    "cosign 3": (3, [*BASE, "--use-signing-config=false"]),
+    "cosign 3, old format": (
+        3,
+        [*BASE, "--use-signing-config=false", "--new-bundle-format=false"],
+    ),
+}
+
+
+@pytest.fixture(params=FORMATS)
+def theirs(request: pytest.FixtureRequest, registry: Registry) -> tuple[Path, list[str], str]:
+    """A cosign, its flags for one of its formats, and a repository of their own."""
+    major, flags = FORMATS[request.param]
+    place = request.param.replace(" ", "-").replace(",", "")
+    return cosign(major), flags, f"{registry.host}/theirs/{place}/n{os.urandom(4).hex()}"
+
+
+@pytest.mark.engine
+def test_we_accept_what_cosign_signs_with_the_builders_key_and_no_other(
+    theirs: tuple[Path, list[str], str], keys: Keyring, tmp_path: Path
+) -> None:
+    program, flags, repository = theirs
+    store = RegistryStore(repository)
+    evidence, artifact = Cosign(store, keys), baked(store, tmp_path)
+    by_scanner = baked(store, tmp_path, "by the scanner")
+    for role, one in ((KeyRole.BUILDER, artifact), (KeyRole.SCANNER, by_scanner)):
+        signed = run(program, "sign", "--key", file_of(keys, role, "key"), *flags, one.reference)
+        assert signed.returncode == 0, signed.stderr
+    assert Proof.VALID in proofs(evidence, artifact)
+    assert set(proofs(evidence, by_scanner)) == {Proof.MISSING, Proof.WRONG_ROLE}
+
+
+@pytest.mark.engine
+def test_we_accept_every_kind_that_cosign_attests_with_the_key_of_its_role(
+    theirs: tuple[Path, list[str], str], keys: Keyring, tmp_path: Path
+) -> None:
+    program, flags, repository = theirs
+    store = RegistryStore(repository)
+    artifact = baked(store, tmp_path)
+    for said in (*STATEMENTS, Statement(Kind.SCAN, SCAN.predicate)):
+        file = tmp_path / "predicate.json"
+        file.write_text(json.dumps(said.predicate))
+        about = ["--predicate", str(file), "--type", TYPES[said.kind]]
+        key = file_of(keys, said.role, "key")
+        made = run(program, "attest", "--key", key, *about, *flags, artifact.reference)
+        assert made.returncode == 0, made.stderr
+    evidence = Cosign(store, keys)
+    dossier = evidence.examine(artifact)
+    assert {one.proof for one in dossier.attested} == {Proof.VALID}
+    assert {one.kind for one in dossier.attested} == set(TYPES)
+    assert evidence.present(artifact, dossier.pieces)
+    evidence.attest(artifact, [one for one in STATEMENTS if one.kind is not Kind.PROVENANCE])
+    again = evidence.examine(artifact).attested
+    assert len(again) - len(dossier.attested) <= 1, "what cosign said need not be said again"
 
 
 @pytest.mark.engine
