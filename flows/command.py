@@ -35,6 +35,10 @@ app.command(
     "flows.command_judge:judge",
     help="Ask the judge: what it will see, what it would have said, how often it is wrong.",
 )
+app.command(
+    "flows.command_keys:keys",
+    help="Who signs here, and whose signatures count: list, rotate, trust, distrust.",
+)
 
 
 class Exit(IntEnum):

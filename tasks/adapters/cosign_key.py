@@ -31,7 +31,7 @@ class KeyFiles:
 
     def __init__(self, folder: Path, password: bytes = b"") -> None:
         self._folder = folder
-        self._password = password
+        self.password = password
         self._private: dict[str, ec.EllipticCurvePrivateKey] = {}
 
     @property
@@ -50,7 +50,7 @@ class KeyFiles:
                 raw = path.read_bytes()
             except OSError as error:
                 raise _no_access(path, error) from error
-            self._private[stem] = unsealed(raw, self._password, path)
+            self._private[stem] = unsealed(raw, self.password, path)
         return self._private[stem]
 
     def public(self, stem: str) -> ec.EllipticCurvePublicKey | None:
@@ -84,7 +84,7 @@ class KeyFiles:
             with locked(self._folder / ".lock"):
                 if not path.exists():
                     made = new()
-                    key_files.place(path, sealed(made, self._password), 0o600)
+                    key_files.place(path, sealed(made, self.password), 0o600)
                     self._private[stem] = made
                 public = self.private(stem).public_key()
                 if not path.with_suffix(".pub").exists():

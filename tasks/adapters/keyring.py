@@ -16,12 +16,21 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import ValidationError
 
 from tasks.adapters import key_files
 from tasks.adapters.cosign_bundle import b64
 from tasks.adapters.cosign_key import KeyFiles
 from tasks.adapters.file_lock import locked
-from tasks.adapters.trusted import FILE, KEYLESS, Trusted, TrustedKey, read_trusted, written
+from tasks.adapters.trusted import (
+    FILE,
+    KEYLESS,
+    Trusted,
+    TrustedIdentity,
+    TrustedKey,
+    read_trusted,
+    written,
+)
 from tasks.errors import InvalidInputError, RefusedError
 from tasks.evidence import KeyRole, Proof
 
@@ -106,7 +115,7 @@ class Keyring:
 
     def signing(self, role: KeyRole) -> TrustedKey:
         """The key that signs for a role; made if this machine was never told of any. RefusedError if it is not valid."""
-        key = self._chosen(role) or self._first(role)
+        key = self.chosen(role) or self._first(role)
         if not key.valid(self._now()):
             raise RefusedError(
                 f"asked to sign as {role.value}; its key {key.name} is not valid today (from {key.not_before or 'ever'}"
@@ -129,8 +138,11 @@ class Keyring:
         """Of the key that signs, for `cosign verify --key`."""
         return self.signing(role).public.encode()
 
-    def _chosen(self, role: KeyRole) -> TrustedKey | None:
-        """None: nobody has said who signs, and there is no pair either."""
+    def chosen(self, role: KeyRole) -> TrustedKey | None:
+        """The key that signs for a role, whether it is valid or not; nothing is made.
+
+        None: nobody has said who signs, and there is no pair either. RefusedError where it signs keyless.
+        """
         name = self.trusted.signs.get(role, "")
         if name == KEYLESS:
             raise RefusedError(
@@ -149,7 +161,7 @@ class Keyring:
             )
         self._files.make(role.value)
         self._forget()
-        found = self._chosen(role)
+        found = self.chosen(role)
         if found is None:
             raise RefusedError(
                 f"asked for the new key of {role.value} in {self._folder}; it is gone"
@@ -200,7 +212,7 @@ class Keyring:
                 self._forget()
                 change = Change(self.trusted)
                 yield change
-                checked = Trusted.model_validate(change.trusted.model_dump())
+                checked = _checked(change.trusted)
                 key_files.place(self._folder / FILE, written(checked), 0o644)
                 self._forget()
         except OSError as error:
@@ -239,9 +251,22 @@ class Change:
         kept = [other for other in self.trusted.keys if other.name != key.name]
         self.trusted = self.trusted.model_copy(update={"keys": (*kept, key)})
 
+    def put_identity(self, identity: TrustedIdentity) -> None:
+        """In the place of the one of that name, or as one more."""
+        kept = [other for other in self.trusted.identities if other.name != identity.name]
+        self.trusted = self.trusted.model_copy(update={"identities": (*kept, identity)})
+
     def sign_with(self, role: KeyRole, name: str) -> None:
         signs = {**self.trusted.signs, role: name}
         self.trusted = self.trusted.model_copy(update={"signs": signs})
+
+
+def _checked(trusted: Trusted) -> Trusted:
+    try:
+        return Trusted.model_validate(trusted.model_dump())
+    except ValidationError as error:
+        found = "; ".join(one["msg"] for one in error.errors())
+        raise InvalidInputError(f"{found}; nothing was changed") from error
 
 
 def _fits(public: ec.EllipticCurvePublicKey, signature: bytes, digest: bytes) -> bool:

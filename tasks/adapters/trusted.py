@@ -73,9 +73,14 @@ class Trusted(Part):
     def named(self, name: str) -> TrustedKey | None:
         return next((key for key in self.keys if key.name == name), None)
 
+    def identity(self, name: str) -> TrustedIdentity | None:
+        return next((one for one in self.identities if one.name == name), None)
+
+    def names(self) -> list[str]:
+        return [one.name for one in (*self.keys, *self.identities)]
+
     def _contradictions(self) -> Iterator[Contradiction]:
-        everybody = [one.name for one in (*self.keys, *self.identities)]
-        for name, count in Counter(everybody).items():
+        for name, count in Counter(self.names()).items():
             if count > 1:
                 yield ("keys",), f"{name!r} is the name of {count}; each needs its own"
         for text, count in Counter(key.public.strip() for key in self.keys).items():

@@ -85,19 +85,24 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "layout":
         folder = tmp_path / "layout"
         store: ArtifactStore = LayoutStore(folder)
-        path = lambda digest: folder / "blobs/sha256" / oci.hex_of(digest)
-        lose = lambda digest: path(digest).unlink()
+
+        def path(digest: str) -> Path:
+            return folder / "blobs/sha256" / oci.hex_of(digest)
+
+        def lose(digest: str) -> None:
+            path(digest).unlink()
+
     else:
         running: Registry = request.getfixturevalue("registry")
         name = f"sign/n{abs(hash(request.node.name)) % 10**9}"
         store = RegistryStore(f"{running.host}/{name}")
-        path = running.blob
         links = running.folder / f"data/docker/registry/v2/repositories/{name}"
 
         def lose(digest: str) -> None:
             for link in links.rglob(f"*/{oci.hex_of(digest)}/link"):
                 link.unlink()
 
+        path = running.blob
     artifact = baked(store, tmp_path)
     return Place(store, clock, keys, artifact, lambda d: flip(path(d)), lose, tmp_path)
 
