@@ -22,7 +22,7 @@ from tasks.journal.rules import BakedBody, ReleaseFinished, ReleaseStarted, cont
 from tasks.model import Admission
 from tasks.scan.actions import scan_artifact
 from tasks.service import ServiceSpec
-from tasks.sign.actions import attest_scan, sign_artifact
+from tasks.sign.actions import attest_scan, sign_artifact, tag_release
 
 
 class ReleaseRequest(BaseModel, frozen=True):
@@ -110,6 +110,7 @@ def vouch(held: Tenure, name: str, spec: ServiceSpec, baked: Baked) -> None:
             f"{spec.service} {name} ({baked.artifact.digest}) may not run: {decision.reason}"
         )
     sign_artifact(baked.artifact)
+    tag_release(baked.artifact, name)
     tell(f"signed {baked.artifact.digest}", Tone.GOOD, where=f"{spec.service} {name}")
 
 
