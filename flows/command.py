@@ -35,6 +35,10 @@ app.command(
     "flows.command_judge:judge",
     help="Ask the judge: what it will see, what it would have said, how often it is wrong.",
 )
+app.command(
+    "flows.command_mirror:mirror",
+    help="Copy an artifact with all its evidence to a second registry or layout.",
+)
 
 
 class Exit(IntEnum):

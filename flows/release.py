@@ -29,7 +29,7 @@ from tasks.policy import PolicyInForce
 from tasks.scan.actions import scan_artifact
 from tasks.service import ServiceSpec
 from tasks.sign import evidence
-from tasks.sign.actions import attest_artifact, sign_artifact
+from tasks.sign.actions import attest_artifact, sign_artifact, tag_release
 from tasks.sign.rules import scan_statements
 
 
@@ -120,6 +120,7 @@ def vouch(
         if refused and not number:
             raise NotAdmittedError(refusal(baked.artifact, policy, ruling))
     sign_artifact(baked.artifact)
+    tag_release(baked.artifact, name)
     tell(f"signed {baked.artifact.digest}", Tone.GOOD, where=where)
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from tasks import oci, platforms
 from tasks.adapters import wheels
+from tasks.adapters.bring import bring_blob
 from tasks.bake import rules
-from tasks.bake.base import OpenStore, bring_layer, read_base
+from tasks.bake.base import OpenStore, read_base
 from tasks.bake.layers import pack
 from tasks.bake.lock import LockedPackage, locked_packages
 from tasks.bake.tree import read_files, read_tree
@@ -141,7 +142,7 @@ def _bake_new(
         if base_store is not None:
             for layer in base.layers:
                 say(f"base layer {layer.digest}, {layer.size} bytes")
-                bring_layer(layer, base_store, store, work)
+                bring_blob(layer.digest, base_store, store, work)
         for packed in layers:
             say(f"{packed.name} layer {packed.descriptor.digest}, {packed.descriptor.size} bytes")
             store.put_blob(work / packed.name)
