@@ -20,7 +20,7 @@ def packages(bill: Mapping[str, Any]) -> tuple[Package, ...] | None:
         return None
 
 
-def newest_packages(bills: Sequence[Mapping[str, Any]]) -> tuple[Package, ...] | None:
+def fullest(bills: Sequence[Mapping[str, Any]]) -> tuple[Package, ...] | None:
     """Of several bills of one artifact the one that lists most: scanners learn to recognise more. None if none is readable."""
     found = [listed for one in bills if (listed := packages(one)) is not None]
     return max(found, key=len, default=None)

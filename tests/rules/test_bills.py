@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tasks.evidence import Package
-from tasks.sign.bills import newest_packages, packages, without_version
+from tasks.sign.bills import fullest, packages, without_version
 
 
 def bill(*components: dict[str, Any]) -> dict[str, Any]:
@@ -59,9 +59,9 @@ def test_a_bill_that_lists_nothing_is_not_none() -> None:
 
 
 def test_of_several_bills_the_one_that_lists_most_counts() -> None:
-    assert newest_packages([{}, bill(), bill(LEAKY)]) == packages(bill(LEAKY))
-    assert newest_packages([{}]) is None
-    assert newest_packages([]) is None
+    assert fullest([{}, bill(), bill(LEAKY)]) == packages(bill(LEAKY))
+    assert fullest([{}]) is None
+    assert fullest([]) is None
 
 
 @pytest.mark.parametrize(
