@@ -108,11 +108,12 @@ class Package:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where an artifact comes from, as its builder says: ours, or another one that writes SLSA provenance.
+    """Where an artifact comes from, as its builder says (SLSA provenance v1): ours, or another one's.
 
-    `commit` is empty outside Git. `dirty`: the tree differed from the commit, or there was none. `bases` are digests of
-    the images it stands on, `base_names` what they were called. `files` counts what was baked one by one. Moments are
-    None where the builder does not tell them.
+    `commit` is empty outside Git. `dirty`: the tree differed from the commit, or there was none. `bases`: digests of the
+    images it was built on, `base_names` what they were called. `packages`: purls of what was locked into it. `files`
+    counts what was baked. Times are None where the builder did not say. `builder` and `invocation` are the builder's own
+    names for itself and for the run.
     """
 
     repository: str
@@ -121,7 +122,7 @@ class Provenance:
     builder: str
     bases: tuple[str, ...] = ()
     base_names: tuple[str, ...] = ()
-    packages: tuple[Package, ...] = ()
+    packages: tuple[str, ...] = ()
     files: int = 0
     started_at: datetime | None = None
     finished_at: datetime | None = None

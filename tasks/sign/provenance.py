@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
-from tasks.evidence import Kind, Package, Provenance, Statement
+from tasks.evidence import Kind, Provenance, Statement
 from tasks.materials import Ingredient, Materials
 from tasks.model import Source
 from tasks.service import ServiceSpec
@@ -167,7 +167,7 @@ def read_provenance(predicate: Mapping[str, Any]) -> Provenance | None:
             builder=str(run["builder"]["id"]),
             bases=tuple(digest for one in images if (digest := _digest(one))),
             base_names=tuple(one["uri"].removeprefix("oci://") for one in images),
-            packages=tuple(_read_packages(parts)),
+            packages=tuple(str(one["uri"]) for one in parts if _is_package(one)),
             files=sum(map(_count, parts)),
             started_at=_moment(metadata.get("startedOn")),
             finished_at=_moment(metadata.get("finishedOn")),
@@ -214,12 +214,9 @@ def _digest(part: Mapping[str, Any]) -> str:
     return f"sha256:{found}" if found else ""
 
 
-def _read_packages(parts: Sequence[Mapping[str, Any]]) -> Iterator[Package]:
-    for part in parts:
-        uri = str(part.get("uri") or "")
-        if uri.startswith("pkg:") and not _IMAGE.match(uri):
-            name, _, version = re.split(r"[?#]", uri)[0].rpartition("@")
-            yield Package(unquote(name.rpartition("/")[2]), unquote(version), uri)
+def _is_package(part: Mapping[str, Any]) -> bool:
+    uri = str(part.get("uri") or "")
+    return uri.startswith("pkg:") and not _IMAGE.match(uri)
 
 
 def _count(part: Mapping[str, Any]) -> int:

@@ -6,7 +6,7 @@ the configuration's annotations tell it. Verdicts have a predicate of our own (R
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
@@ -14,6 +14,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from tasks.evidence import Kind, RolloutVerdict, SmokeResult, SmokeTested, Statement
+from tasks.model import Verdict
 from tasks.service import Smoke
 from tasks.sign.provenance import timestamp
 
@@ -87,6 +88,20 @@ def read_verdict(predicate: Mapping[str, Any]) -> RolloutVerdict | None:
         return found if found.at.tzinfo and found.started_at.tzinfo else None
     except (ValidationError, TypeError, ValueError):
         return None
+
+
+def tested_in(predicates: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Environments in which the newest smoke test passed."""
+    found = [one for one in map(read_smoke, predicates) if one is not None]
+    newest = {one.environment: one.result for one in sorted(found, key=lambda one: one.at)}
+    return frozenset(place for place, result in newest.items() if result is SmokeResult.PASSED)
+
+
+def promoted_in(predicates: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Environments in which the newest verdict was to promote: what was taken back later does not count."""
+    found = [one for one in map(read_verdict, predicates) if one is not None]
+    newest = {one.environment: one.verdict for one in sorted(found, key=lambda one: one.at)}
+    return frozenset(place for place, verdict in newest.items() if verdict is Verdict.PROMOTE)
 
 
 def _moment(text: object) -> datetime:

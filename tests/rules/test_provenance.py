@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.evidence import KeyRole, Package, Provenance
+from tasks.evidence import KeyRole, Provenance
 from tasks.materials import Ingredient, Materials
 from tasks.model import Source
 from tasks.sign.provenance import (
@@ -54,10 +54,7 @@ def test_it_tells_everything_that_went_in_and_reads_back_the_same() -> None:
         builder=BUILDER,
         bases=("sha256:" + "b" * 64,),
         base_names=(BASE,),
-        packages=(
-            Package("itsdangerous", "2.2.0", "pkg:pypi/itsdangerous@2.2.0"),
-            Package("many", "1.0+local", "pkg:pypi/many@1.0%2Blocal"),
-        ),
+        packages=("pkg:pypi/itsdangerous@2.2.0", "pkg:pypi/many@1.0%2Blocal"),
         files=2,
         started_at=AT,
         finished_at=AT + timedelta(seconds=4),
@@ -104,9 +101,7 @@ def test_whatever_is_written_is_read_back(
     assert (found.started_at, found.finished_at) == (making.started_at, making.finished_at)
     assert found.invocation == making.invocation
     assert found.versions == making.versions
-    assert [(one.name, one.version) for one in found.packages] == [
-        (one.name, one.version) for one in went_in.packages
-    ]
+    assert list(found.packages) == [f"pkg:pypi/{one.name}@1%212.0" for one in went_in.packages]
     assert found.files == len(went_in.files)
     bases = [] if went_in.base == "scratch" else [went_in.base]
     assert list(found.base_names) == bases
@@ -173,9 +168,7 @@ def test_tektons_provenance_tells_its_source_base_and_packages() -> None:
     found = read(chains())
     assert found.source == Source("ssh://git@git.example/team/hello.git", COMMIT, False)
     assert found.bases == ("sha256:" + "b" * 64,)
-    assert found.packages == (
-        Package("left-pad", "1.3.0", "pkg:npm/%40team/left-pad@1.3.0?checksum=x"),
-    )
+    assert found.packages == ("pkg:npm/%40team/left-pad@1.3.0?checksum=x",)
     assert found.started_at == datetime(2026, 3, 1, 12, 30, 5, tzinfo=UTC)
 
 

@@ -1,7 +1,8 @@
 """Smoke tests and verdicts as statements: written and read back the same; what is none is None."""
 
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,14 @@ from hypothesis import strategies as st
 from tasks.evidence import KeyRole, RolloutVerdict, SmokeResult, SmokeTested
 from tasks.model import Verdict
 from tasks.service import Smoke
-from tasks.sign.statements import read_smoke, read_verdict, smoke_statement, verdict_statement
+from tasks.sign import statements
+from tasks.sign.statements import (
+    promoted_in,
+    read_smoke,
+    read_verdict,
+    smoke_statement,
+    verdict_statement,
+)
 from tests.support.provenances import AT, GIVEN, LINE, TESTED
 
 words = st.text(max_size=30)
@@ -107,3 +115,26 @@ def test_a_verdict_that_is_none_of_ours_is_none() -> None:
     assert read_verdict({**said, "verdict": "fine"}) is None
     assert read_verdict({key: one for key, one in said.items() if key != "environment"}) is None
     assert read_verdict({}) is None
+
+
+def test_the_newest_test_and_the_newest_verdict_of_each_environment_count() -> None:
+    later = AT + timedelta(hours=1)
+
+    def tests(*told: SmokeTested) -> list[dict[str, Any]]:
+        return [stored(smoke_statement(one, Smoke()).predicate) for one in told]
+
+    def given_(*told: RolloutVerdict) -> list[dict[str, Any]]:
+        return [stored(verdict_statement(one).predicate) for one in told]
+
+    failed = replace(TESTED, result=SmokeResult.FAILED, at=later)
+    assert statements.tested_in(tests(TESTED, replace(TESTED, environment="production"))) == {
+        "staging",
+        "production",
+    }
+    assert statements.tested_in(tests(failed, TESTED)) == frozenset()
+    assert statements.tested_in([{}]) == frozenset()
+    back = replace(GIVEN, verdict=Verdict.ROLL_BACK, at=later)
+    assert promoted_in(given_(GIVEN)) == {"staging"}
+    assert promoted_in(given_(back, GIVEN)) == frozenset()
+    assert promoted_in(given_(back, replace(GIVEN, at=later + timedelta(1)))) == {"staging"}
+    assert promoted_in([{}, {"verdict": "promote", "environment": "staging"}]) == frozenset()
