@@ -98,8 +98,10 @@ def tested_in(predicates: Iterable[Mapping[str, Any]]) -> frozenset[str]:
 
 
 def promoted_in(predicates: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-    """Environments in which the newest verdict was to promote: what was taken back later does not count."""
-    found = [one for one in map(read_verdict, predicates) if one is not None]
+    """Environments in which the newest verdict was to promote: what was taken back later does not count. One without a
+    conclusion says nothing about the artifact, and takes nothing back."""
+    read = map(read_verdict, predicates)
+    found = [one for one in read if one and one.verdict in (Verdict.PROMOTE, Verdict.ROLL_BACK)]
     newest = {one.environment: one.verdict for one in sorted(found, key=lambda one: one.at)}
     return frozenset(place for place, verdict in newest.items() if verdict is Verdict.PROMOTE)
 

@@ -137,4 +137,7 @@ def test_the_newest_test_and_the_newest_verdict_of_each_environment_count() -> N
     assert promoted_in(given_(GIVEN)) == {"staging"}
     assert promoted_in(given_(back, GIVEN)) == frozenset()
     assert promoted_in(given_(back, replace(GIVEN, at=later + timedelta(1)))) == {"staging"}
+    unclear = replace(GIVEN, verdict=Verdict.INCONCLUSIVE, at=later)
+    assert promoted_in(given_(GIVEN, unclear)) == {"staging"}
+    assert promoted_in(given_(unclear)) == frozenset()
     assert promoted_in([{}, {"verdict": "promote", "environment": "staging"}]) == frozenset()
