@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+from flows.quarantine import quarantined
 from flows.story import Tone, tell
+from tasks.admit.quarantine import ruling
 from tasks.admit.rules import judge_admission
 from tasks.errors import VerificationFailedError
 from tasks.evidence import ScanNotDone
@@ -22,6 +24,8 @@ def admit(artifact: Artifact, policy: ScanPolicy) -> Decision[Admission]:
 
     TransientError if its store does not answer: that is neither yes nor no.
     """
+    if refused := ruling(quarantined(artifact)):
+        return Decision(refused.answer, refused.reason)
     return judge_admission(evidence.check_signatures(artifact), _scan_decision(artifact, policy))
 
 
