@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from flows.contents import contents_of
-from tasks import platforms
+from tasks import oci, platforms
 from tasks.admit.quarantine import Certainty, Hit, held, hits, refusal
 from tasks.errors import BakewellError
 from tasks.evidence import Dossier, Quarantine
@@ -57,6 +57,11 @@ def known() -> tuple[Quarantine, ...]:
 
 def in_force(now: datetime) -> tuple[Quarantine, ...]:
     return tuple(one for one in known() if one.in_force(now))
+
+
+def fingerprint(quarantines: Sequence[Quarantine]) -> str:
+    """What was found out while these were in force counts only while these are; empty for none."""
+    return oci.digest_of(repr(quarantines).encode()) if quarantines else ""
 
 
 def quarantined(artifact: Artifact, dossier: Dossier | None = None) -> tuple[Hit, ...]:

@@ -17,8 +17,8 @@ from tasks.errors import BakewellError, InvalidInputError, TransientError
 from tasks.evidence import ScanNotDone, ScanReport
 from tasks.model import Artifact
 from tasks.ports import ArtifactStore
-from tasks.service import ScanPolicy
 
+USUALLY_ALLOWED_HOURS = 48.0
 MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
 
 
@@ -102,7 +102,7 @@ def prepare_database(cache: Path) -> str:
     except BakewellError as error:
         return str(error)
     problem, there = trivy_database.freshened(cache), trivy_database.found(cache)
-    now, allowed_hours = datetime.now(UTC), ScanPolicy().max_database_age_hours
+    now, allowed_hours = datetime.now(UTC), USUALLY_ALLOWED_HOURS
     if there is None or there.is_of_the_last(allowed_hours, now):
         return "" if there else problem or f"there is none in {cache} that Trivy can read"
     why = problem or "its mirror has nothing newer"

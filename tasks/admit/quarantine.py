@@ -11,8 +11,7 @@ from typing import Final
 
 from tasks.admit.contents import stands_on
 from tasks.admit.packages import contains, wanted
-from tasks.evidence import Ground, Package, Quarantine, QuarantineKind, Ruling
-from tasks.model import Admission
+from tasks.evidence import Ground, Package, Quarantine, QuarantineKind
 
 UNREAD: Final = "it could not be read"
 
@@ -61,12 +60,9 @@ def hits(quarantines: Iterable[Quarantine], inside: Contents, now: datetime) -> 
     )
 
 
-def ruling(found: Iterable[Hit]) -> Ruling | None:
-    """The refusal, with who, why, until when and the way out; None if nothing holds it."""
-    grounds = tuple(Ground("quarantine", one.quarantine.what, refusal(one)) for one in found)
-    if not grounds:
-        return None
-    return Ruling(Admission.REFUSE, "; ".join(one.why for one in grounds), grounds)
+def grounds(found: Iterable[Hit]) -> tuple[Ground, ...]:
+    """Of the refusal: each with who, why, until when and the way out. Empty if nothing holds it."""
+    return tuple(Ground("quarantine", one.quarantine.what, refusal(one)) for one in found)
 
 
 def refusal(hit: Hit) -> str:

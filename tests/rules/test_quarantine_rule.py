@@ -16,10 +16,9 @@ from tasks.admit.contents import (
     stands_on,
 )
 from tasks.admit.packages import contains, wanted
-from tasks.admit.quarantine import Certainty, Contents, hits, ruling
+from tasks.admit.quarantine import Certainty, Contents, grounds, hits
 from tasks.errors import InvalidInputError
 from tasks.evidence import Package, Quarantine, QuarantineKind
-from tasks.model import Admission
 from tests.support.events import NOON, artifact
 
 MINE, BASE, OTHER = (artifact(number).digest for number in (1, 2, 3))
@@ -128,10 +127,8 @@ def test_without_a_bill_of_materials_nobody_can_tell() -> None:
     unknown = replace(INSIDE, packages=None, packages_unread="its bill was altered")
     (hit,) = hits([one], unknown, NOON)
     assert (hit.certainty, hit.why) == (Certainty.COULD_NOT_TELL, "its bill was altered")
-    found = ruling([hit])
-    assert found is not None
-    assert found.answer is Admission.REFUSE
-    assert found.reason.startswith(
+    (ground,) = grounds([hit])
+    assert ground.why.startswith(
         "nobody could tell whether the quarantine of the package leaky@1.0 holds it, because its bill was altered"
     )
 
@@ -193,8 +190,7 @@ def test_a_bill_is_read_with_groups_and_what_is_nested() -> None:
 
 
 def test_a_refusal_names_the_quarantine_who_until_when_and_the_way_out() -> None:
-    found = ruling(hits([quarantine(QuarantineKind.PACKAGE, "leaky@*")], INSIDE, NOON))
-    assert found is not None
+    (ground,) = grounds(hits([quarantine(QuarantineKind.PACKAGE, "leaky@*")], INSIDE, NOON))
     for words in (
         "it contains leaky 1.0",
         "by ada since 2026-03-01 12:00 UTC",
@@ -203,13 +199,12 @@ def test_a_refusal_names_the_quarantine_who_until_when_and_the_way_out() -> None
         "release a version without it",
         "`bakewell quarantine lift --package leaky@* --reason …`",
     ):
-        assert words in found.grounds[0].why
-        assert words in found.reason
-    assert found.answer is Admission.REFUSE
+        assert words in ground.why
+    assert (ground.demand, ground.subject) == ("quarantine", "leaky@*")
 
 
 def test_nothing_in_force_refuses_nothing() -> None:
-    assert ruling(hits([], INSIDE, NOON)) is None
+    assert grounds(hits([], INSIDE, NOON)) == ()
 
 
 # ---- properties ----------------------------------------------------------------------------------
@@ -263,7 +258,7 @@ def test_only_what_is_in_force_holds_and_each_alone_decides_as_it_does_among_oth
     assert sorted(map(str, found)) == sorted(map(str, alone))
     order = [hit.certainty for hit in found]
     assert order == sorted(order, key=lambda one: one is not Certainty.HELD)
-    assert (ruling(found) is None) == (not found)
+    assert len(grounds(found)) == len(found)
 
 
 @given(quarantines, contents)
