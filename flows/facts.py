@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from flows.quarantine import quarantined
 from tasks import platforms
+from tasks.admit.quarantine import grounds
 from tasks.admit.rules import Facts
 from tasks.evidence import Checked, Dossier, Kind, Proof
 from tasks.journal.rules import BakedBody, EventKind, body_of
@@ -37,6 +39,7 @@ def facts_of(dossier: Dossier, policy: Policy) -> Facts:
         tested_in=tested_in(dossier.valid(Kind.SMOKE_TEST)),
         promoted_in=promoted_in(dossier.valid(Kind.VERDICT)),
         bases_known_since=bases_known_since() if policy.base.min_age_hours else {},
+        quarantined=grounds(quarantined(artifact, dossier)),
     )
 
 

@@ -63,7 +63,9 @@ def rollout(service: str, release: str, environment: str, despite_burn: str = ""
             begin(held, errand)
             seen = Observation(held, errand)
             for index, step in enumerate(errand.steps):
+                stop_if_quarantined(held, errand, seen)
                 take(held, errand, index, step, seen)
+            stop_if_quarantined(held, errand, seen)
             judgement = promote(held, errand)
         except BaseException as error:
             withdraw(held, release, *why(error))
@@ -81,6 +83,13 @@ def begin(held: Tenure, errand: Errand) -> None:
         errand.environment, errand.release.artifact, errand.place.replicas, str(this_run.id or "")
     )
     held.record(errand.release.id, started)
+
+
+def stop_if_quarantined(held: Tenure, errand: Errand, seen: Observation) -> None:
+    """StoppedError. It was admitted when this began: hours ago, if somebody had to approve it."""
+    if ended := seen.lookout.judgement():
+        held.record(errand.release.id, VerdictGiven(ended))
+        raise StoppedError(errand.where, ended)
 
 
 def take(held: Tenure, errand: Errand, index: int, step: Step, seen: Observation) -> None:

@@ -337,6 +337,8 @@ class Quarantine:
     """A digest, everything built from a base, or everything that contains a package: may not run anywhere.
 
     `what`: a digest (artifact, base), or `name@version` (package; `name@*` is every version). `until` None: until lifted.
+    `layers` of a base: the diff ids of its image (of each platform's), lowest first, as they were read when it was
+    quarantined; what begins with them stands on it, whatever it says of itself. Empty: they could not be read.
     """
 
     kind: QuarantineKind
@@ -345,6 +347,7 @@ class Quarantine:
     by: str
     since: datetime
     until: datetime | None = None
+    layers: tuple[tuple[str, ...], ...] = ()
 
     def in_force(self, now: datetime) -> bool:
         return self.until is None or now < self.until
