@@ -7,7 +7,8 @@ from prefect import flow
 
 from flows.admission import admit
 from flows.evidence import publish_report
-from flows.heal import newest_policy, settle, take_over
+from flows.heal import settle, take_over
+from flows.policies import todays_policy
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from tasks import platforms
@@ -46,7 +47,8 @@ def rollback(service: str, environment: str, reason: str = "asked for") -> Deplo
 
 def choose(held: Tenure, state: EnvironmentState) -> Deployed:
     """The newest vetted artifact that is admitted today; if none is, what runs is kept, loudly."""
-    policy, refused = newest_policy(held.state(), held.lease.service), []
+    lease, refused = held.lease, list[str]()
+    policy = todays_policy(held.state(), lease.service, lease.environment)
     for candidate in roll_back_target(state):
         decision = admit(candidate.artifact, policy)
         if decision.answer is Admission.ADMIT:

@@ -8,6 +8,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 from prefect.runtime import flow_run as this_run
 
+from flows.converging import converge_fleet
 from flows.errand import Errand, prepare
 from flows.gates import pass_gate
 from flows.heal import heal_environment, settle, withdraw
@@ -28,7 +29,6 @@ from tasks.journal.rules import (
     VerdictGiven,
 )
 from tasks.model import FleetStatus, Judgement, Step, Verdict
-from tasks.rollout.actions import converge_fleet
 
 
 def heal_after_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -85,7 +85,9 @@ def take(held: Tenure, errand: Errand, index: int, step: Step, seen: Observation
     tell(step.name, where=where)
 
     def converged() -> FleetStatus:
-        return converge_fleet(errand.environment, step.spec, errand.admitted, held.token)
+        return converge_fleet(
+            errand.environment, step.spec, errand.admitted, errand.policy, held.token
+        )
 
     try:
         converged()

@@ -83,7 +83,7 @@ class ScanNotDone:
 class Scanned:
     """What one look at an artifact told: what is wrong with it, and what is inside.
 
-    The bills are JSON; empty where none could be made (the report then says that the scan was not done).
+    The bills are JSON; empty where none could be made: a policy that asks for them then refuses.
     """
 
     report: ScanReport | ScanNotDone
@@ -99,6 +99,27 @@ class Package:
     version: str
     purl: str = ""
     licences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where an artifact comes from, as its builder says (SLSA provenance v1).
+
+    `bases`: digests of the images it was built on. `packages`: purls of what was locked into it. `files` counts what was
+    baked. Times are None where the builder did not say. `builder` and `invocation` are the builder's own names for itself
+    and for the run.
+    """
+
+    repository: str
+    commit: str
+    dirty: bool
+    builder: str
+    bases: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    files: int = 0
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    invocation: str = ""
 
 
 # ---- who says what -------------------------------------------------------------------------------

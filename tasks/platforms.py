@@ -16,7 +16,9 @@ from tasks.service import ServiceSpec
 from tasks.sources import PrometheusSource, Sli
 
 if TYPE_CHECKING:
+    from tasks.adapters.admissions import Admissions
     from tasks.adapters.cosign_key import LocalKeys
+    from tasks.policy import PolicyInForce
 
 HOME = "BAKEWELL_HOME"
 JOURNAL = "BAKEWELL_JOURNAL"
@@ -74,6 +76,20 @@ def keys() -> "LocalKeys":
     from tasks.adapters.cosign_key import LocalKeys
 
     return LocalKeys(home() / "keys", os.environ.get("COSIGN_PASSWORD", "").encode())
+
+
+def policy(name: str) -> "PolicyInForce":
+    """The policy of that name, from $BAKEWELL_POLICIES, else deployments/policies."""
+    from tasks.adapters.policy_file import policies_folder, read_policy
+
+    return read_policy(name, policies_folder())
+
+
+def admissions() -> "Admissions":
+    """Those of this machine that still count."""
+    from tasks.adapters.admissions import Admissions
+
+    return Admissions(home() / "admissions")
 
 
 def scanner(say: Callable[[str], None] = lambda _: None) -> Scanner:

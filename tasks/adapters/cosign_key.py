@@ -60,6 +60,10 @@ class LocalKeys:
         )
         return hashlib.sha256(der).digest()
 
+    def trust(self) -> str:
+        """64 hex digits that change with any of the keys."""
+        return hashlib.sha256(b"".join(map(self.fingerprint, KeyRole))).hexdigest()
+
     def _public(self, role: KeyRole) -> ec.EllipticCurvePublicKey:
         """From the .pub file where there is one: that needs no password and no slow scrypt."""
         path = self._folder / f"{role.value}.pub"

@@ -66,7 +66,7 @@ def asked(where: str) -> Answer:
     except (httpx.HTTPError, ValueError, KeyError, TypeError, InvalidVersion) as error:
         raise TransientError(
             f"asked the Trivy server {where} (${SERVER}) for its version and database; it does not answer with them:"
-            f" {error or type(error).__name__}; start it, or unset ${SERVER}"
+            f" {str(error) or type(error).__name__}; start it, or unset ${SERVER}"
         ) from error
     if version not in SUPPORTED:
         raise InvalidInputError(

@@ -1,48 +1,61 @@
-"""Scan an artifact, or the list of what is in it. What follows from it is for policies to say. Knows nothing of Prefect."""
+"""Learn what is known to be wrong with an artifact, and what is inside. What follows from it is not decided here."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tasks import platforms
-from tasks.evidence import Scanned, ScanNotDone, ScanReport
+from tasks.evidence import FindingKind, Scanned, ScanNotDone, ScanReport
 from tasks.model import Artifact
 from tasks.ports import Scanner
 
 SCAN_SECONDS: Final = 600.0
 RESCAN_SECONDS: Final = 120.0
 RESCANS_AT_ONCE: Final = 2
+Report = ScanReport | ScanNotDone
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is stored of an artifact: its CycloneDX bill of materials, and its last scan."""
+
+    artifact: Artifact
+    cyclonedx: bytes
+    report: Report
+
+
 def scan(artifact: Artifact, say: Say = lambda _: None) -> Scanned:
-    """What is wrong with it and what is inside. `say` hears of it when it has to wait for others' scans."""
+    """One look at the artifact itself. `say` hears of it when it has to wait for others' scans."""
     return platforms.scanner(say).scan(artifact, SCAN_SECONDS)
 
 
-def rescan(artifact: Artifact, cyclonedx: bytes) -> ScanReport | ScanNotDone:
-    """Its stored bill of materials by the newest database: many times faster, and nothing of the artifact is read."""
-    return platforms.scanner().rescan(artifact, cyclonedx, RESCAN_SECONDS)
+def rescan(artifact: Artifact, cyclonedx: bytes, known: Report) -> Report:
+    """Its stored bill of materials by today's database. What a bill cannot tell (secrets) is as `known` found it: the
+    digest is the same, so the files are."""
+    return rescan_with(platforms.scanner(), Known(artifact, cyclonedx, known))
 
 
-def rescan_all(
-    bills: Sequence[tuple[Artifact, bytes]], say: Say = lambda _: None
-) -> tuple[ScanReport | ScanNotDone, ...]:
-    """Many of them, two at once; in the order asked. One that could not be done does not stop the others."""
-    return rescan_all_with(platforms.scanner(), bills, say)
-
-
-def rescan_all_with(
-    scanner: Scanner, bills: Sequence[tuple[Artifact, bytes]], say: Say
-) -> tuple[ScanReport | ScanNotDone, ...]:
-    """The same with a scanner of one's own."""
-
-    def one(asked: tuple[Artifact, bytes]) -> ScanReport | ScanNotDone:
-        return scanner.rescan(*asked, RESCAN_SECONDS)
-
-    reports = []
+def rescan_many(
+    stored: Sequence[Known], say: Say = lambda _: None, scanner: Scanner | None = None
+) -> tuple[Report, ...]:
+    """Two at once, answers in the order asked. One that could not be done does not keep the others from being done."""
+    by, reports = scanner or platforms.scanner(), []
     with ThreadPoolExecutor(RESCANS_AT_ONCE) as pool:
-        for number, report in enumerate(pool.map(one, bills), 1):
+        for report in pool.map(lambda one: rescan_with(by, one), stored):
             reports.append(report)
-            say(f"looked again at {number} of {len(bills)} bills of materials")
+            say(f"looked again at {len(reports)} of {len(stored)} bills of materials")
     return tuple(reports)
+
+
+def rescan_with(scanner: Scanner, stored: Known) -> Report:
+    """The same with a scanner of one's own."""
+    found = scanner.rescan(stored.artifact, stored.cyclonedx, RESCAN_SECONDS)
+    if isinstance(known := stored.report, ScanNotDone):
+        secrets = known.secrets
+    else:
+        secrets = tuple(one for one in known.findings if one.kind is FindingKind.SECRET)
+    if isinstance(found, ScanNotDone):
+        return replace(found, secrets=secrets)
+    return replace(found, findings=(*found.findings, *secrets))

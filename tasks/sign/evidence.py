@@ -23,5 +23,16 @@ def examine(artifact: Artifact) -> Dossier:
     return _cosign(artifact).examine(artifact)
 
 
+def present(artifact: Artifact, pieces: Sequence[str]) -> bool:
+    """Are exactly these pieces (`Dossier.pieces`) still what lies beside it? Nothing is verified anew, bytes do not change
+    under a digest. TransientError if its store does not answer."""
+    return _cosign(artifact).examine(artifact).pieces == tuple(pieces)
+
+
+def trust() -> str:
+    """A fingerprint of every key that is trusted now, and for what: evidence may be worth something else by others."""
+    return platforms.keys().trust()
+
+
 def _cosign(artifact: Artifact) -> Cosign:
     return Cosign(platforms.store(artifact.repository), platforms.keys())
