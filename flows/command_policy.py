@@ -44,7 +44,7 @@ def list_policies(*, json: Json = False) -> int:
         Print as JSON.
     """
     folder, today = policies_folder(), datetime.now(UTC).date()
-    rows = []
+    rows = list[dict[str, object]]()
     for name in policy_names(folder):
         try:
             found = platforms.policy(name).policy

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import jsonschema
 import pytest
-import vexipy
+from vexipy.document import Document
 
 from tasks.adapters.openvex import vex_document, waivers_in
 from tasks.errors import InvalidInputError
@@ -45,9 +45,9 @@ def document(*waivers: Waiver) -> dict[str, Any]:
 @pytest.mark.parametrize("waiver", [ACCEPTED, HARMLESS])
 def test_an_independent_library_accepts_what_is_written(waiver: Waiver) -> None:
     raw = json.dumps(document(waiver))
-    found = vexipy.Document.from_json(raw)
+    found = Document.from_json(raw)
     assert found.statements[0].vulnerability.name == FOUND.id
-    schema = vexipy.Document.model_json_schema(by_alias=True)
+    schema = Document.model_json_schema(by_alias=True)
     jsonschema.Draft202012Validator(schema).validate(json.loads(raw))
 
 
