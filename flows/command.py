@@ -43,6 +43,10 @@ app.command(
     "flows.command_mirror:mirror",
     help="Copy an artifact with all its evidence to a second registry or layout.",
 )
+app.command(
+    "flows.command_keys:keys",
+    help="Who signs here, and whose signatures count: list, rotate, trust, distrust.",
+)
 
 
 class Exit(IntEnum):
