@@ -35,6 +35,7 @@ app.command(
     "flows.command_judge:judge",
     help="Ask the judge: what it will see, what it would have said, how often it is wrong.",
 )
+app.command("flows.command_trivy:trivy", help="The scanner: what it knows, and a mirror of it.")
 
 
 class Exit(IntEnum):
