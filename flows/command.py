@@ -47,6 +47,9 @@ app.command(
     "flows.command_keys:keys",
     help="Who signs here, and whose signatures count: list, rotate, trust, distrust.",
 )
+)
+app.command(
+app.command("flows.command_trivy:trivy", help="The scanner: what it knows, and a mirror of it.")
 
 
 class Exit(IntEnum):
