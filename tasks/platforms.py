@@ -105,11 +105,11 @@ def admissions() -> "Admissions":
     return Admissions(home() / "admissions")
 
 
-def scanner() -> Scanner:
-    """Trivy, with its vulnerability database in the home."""
+def scanner(say: Callable[[str], None] = lambda _: None) -> Scanner:
+    """Trivy, with its vulnerability database in the home. `say` hears of it when it has to wait for others' scans."""
     from tasks.adapters.trivy import TrivyScanner
 
-    return TrivyScanner(home() / "trivy", store)
+    return TrivyScanner(home() / "trivy", store, say)
 
 
 def _process() -> Platform:

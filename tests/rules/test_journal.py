@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import CorruptError
+from tasks.evidence import Quarantine, QuarantineKind
 from tasks.journal.events import BODIES, KINDS
 from tasks.journal.rules import (
     Approved,
@@ -20,6 +21,8 @@ from tasks.journal.rules import (
     EventKind,
     Healed,
     Promoted,
+    Quarantined,
+    QuarantineLifted,
     ReleaseFinished,
     RolledBack,
     RolloutStarted,
@@ -140,6 +143,23 @@ def test_a_roll_back_drops_who_was_rolled_back_and_vets_it_no_longer() -> None:
     assert roll_back_target(state) == (deployed(1),)
 
 
+def test_whom_a_quarantine_has_replaced_stays_vetted() -> None:
+    """It can be gone back to as soon as the quarantine is lifted."""
+    back = line("r1", RolledBack(deployed(1), "poisoned", "ada", f"artifact {artifact(2).digest}"))
+    state = prod(promotion(1), promotion(2), back)
+    assert state.stable == deployed(1)
+    assert roll_back_target(state) == (deployed(2),)
+
+
+def test_a_roll_back_of_before_there_were_quarantines_is_read_as_it_was() -> None:
+    body = written(RolledBack(deployed(2), "slow", "ada"))
+    old = replace(
+        line("r2", RolledBack(deployed(2), "slow", "ada")),
+        body={name: value for name, value in body.items() if name != "quarantine"},
+    )
+    assert body_of(old) == RolledBack(deployed(2), "slow", "ada")
+
+
 def test_scaling_changes_the_replicas_only() -> None:
     assert prod(promotion(1), line("r1", Scaled(5))).stable == deployed(1, replicas=5)
 
@@ -220,11 +240,25 @@ EXAMPLES: tuple[Body, ...] = (
     Withdrawn(Verdict.ROLL_BACK, "errors"),
     Withdrawn(None, "crashed"),
     RolledBack(deployed(1), "slow", "ada"),
+    RolledBack(deployed(1), "stolen key", "ada", f"artifact {artifact(2).digest}"),
     Scaled(4),
     WarmEnded(),
     WentDown(),
     Healed("drift"),
     ReleaseFinished("promoted in prod"),
+    Quarantined(
+        Quarantine(
+            QuarantineKind.BASE,
+            artifact(9).digest,
+            "poisoned",
+            "ada",
+            NOON,
+            LATER,
+            (("a", "b"), ()),
+        )
+    ),
+    Quarantined(Quarantine(QuarantineKind.PACKAGE, "leaky@1.0", "stolen key", "ada", NOON)),
+    QuarantineLifted(QuarantineKind.PACKAGE, "leaky@1.0", "a false alarm", "bob"),
 )
 
 
