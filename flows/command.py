@@ -8,12 +8,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 
 from flows import console
 from flows.stopped import StoppedError
@@ -50,6 +51,11 @@ app.command(
 )
 app.command(
 app.command("flows.command_trivy:trivy", help="The scanner: what it knows, and a mirror of it.")
+)
+app.command(
+    "flows.command_quarantine:quarantine",
+    help="Say what may not run anywhere: an artifact, what stands on a base, what contains a package.",
+)
 
 
 class Exit(IntEnum):
@@ -180,12 +186,15 @@ def status(service: str = "", *, heal: bool = False, json: Json = False) -> int:
     json
         Print as JSON.
     """
+    from flows.quarantine import in_force
+    from flows.quarantine_views import in_force_lines
     from flows.status import healed, statuses
 
     if heal:
         healed(service or None)
     found = statuses(service or None)
-    show(json, lambda: console.status_json(found), lambda: console.status(found))
+    held = in_force_lines(in_force(datetime.now(UTC)))
+    show(json, lambda: console.status_json(found), lambda: Group(console.status(found), *held))
     return Exit.DONE
 
 
