@@ -1,40 +1,70 @@
-"""Admission: is this artifact's evidence complete, true and fresh enough to start it now? Asked before every start."""
+"""Admission: is this artifact's evidence complete, true and fresh enough to start it now? Asked before every start.
 
-from datetime import UTC, datetime, timedelta
+A check reads and verifies all evidence. Its answer counts for the day, as long as policy, trusted keys, the quarantines in
+force and every piece of the evidence stay what they were: a thousand starts of one digest cost one check.
+"""
 
-from flows.story import Tone, tell
-from tasks.admit.rules import judge_admission
-from tasks.errors import VerificationFailedError
-from tasks.evidence import ScanNotDone
-from tasks.model import Admission, Artifact, Decision
-from tasks.scan.rules import is_fresh, judge_scan
-from tasks.scan.scanning import scan
-from tasks.service import ScanPolicy
+from datetime import UTC, datetime
+
+from flows.facts import facts_of
+from flows.quarantine import fingerprint, in_force
+from flows.rescan import with_fresh_scan
+from tasks import platforms
+from tasks.adapters.admissions import Admitted, admission_key
+from tasks.admit.rules import good_until, judge_admission
+from tasks.errors import NotAdmittedError, VerificationFailedError
+from tasks.evidence import Ground, Ruling
+from tasks.model import Admission, Artifact
+from tasks.policy import PolicyInForce
 from tasks.sign import evidence
 
-NOT_DONE_COUNTS = timedelta(
-    minutes=10
-)  # within one release nobody asks again for what could not be had
+
+def admit(artifact: Artifact, policy: PolicyInForce) -> Ruling:
+    """By today's policy. TransientError if its store does not answer: that is neither yes nor no."""
+    now, kept = datetime.now(UTC), platforms.admissions()
+    key = admission_key(
+        artifact.reference,
+        artifact.service,
+        policy.fingerprint,
+        evidence.trust(),
+        fingerprint(in_force(now)),
+        f"{now:%Y-%m-%d}",
+    )
+    if ruling := _known(artifact, key, now):
+        return ruling
+    with kept.claim(key):
+        return _known(artifact, key, now) or _checked(artifact, policy, key)
 
 
-def admit(artifact: Artifact, policy: ScanPolicy) -> Decision[Admission]:
-    """By today's policy. A scan whose database has become too old is done again; signatures are verified each time.
+def ensure_admitted(artifact: Artifact, policy: PolicyInForce) -> None:
+    """The last question before an instance starts. NotAdmittedError with all reasons."""
+    ruling = admit(artifact, policy)
+    if ruling.answer is Admission.REFUSE:
+        raise NotAdmittedError(refusal(artifact, policy, ruling))
 
-    TransientError if its store does not answer: that is neither yes nor no.
-    """
-    return judge_admission(evidence.check_signatures(artifact), _scan_decision(artifact, policy))
+
+def refusal(artifact: Artifact, policy: PolicyInForce, ruling: Ruling) -> str:
+    return (
+        f"{artifact.service} {artifact.digest} may not start under policy {policy.name}: {ruling.reason}"
+        f" (`bakewell policy judge {artifact.reference} {policy.name}` lists every reason)"
+    )
 
 
-def _scan_decision(artifact: Artifact, policy: ScanPolicy) -> Decision[Admission]:
-    now, known = datetime.now(UTC), evidence.known_scan(artifact)
-    if isinstance(known, ScanNotDone) and now - known.at < NOT_DONE_COUNTS:
-        return judge_scan(known, policy, now)
-    if known is not None and not isinstance(known, ScanNotDone) and is_fresh(known, policy, now):
-        return judge_scan(known, policy, now)
-    tell("no fresh scan is known, so it is scanned again", Tone.WAIT, where=artifact.service)
-    fresh = scan(artifact, policy)
+def _known(artifact: Artifact, key: str, now: datetime) -> Ruling | None:
+    """An admission of today whose evidence still lies there, piece by piece."""
+    found = platforms.admissions().known(key, now)
+    return found.ruling if found and evidence.present(artifact, found.pieces) else None
+
+
+def _checked(artifact: Artifact, policy: PolicyInForce, key: str) -> Ruling:
     try:
-        evidence.attest_scan(artifact, fresh.report, fresh.bill_of_materials)
+        dossier = with_fresh_scan(artifact, policy.policy)
     except VerificationFailedError as error:
-        return Decision(Admission.REFUSE, str(error))
-    return fresh.decision
+        ground = Ground("attestations", "scan", str(error))
+        return Ruling(Admission.REFUSE, str(error), (ground,))
+    now, facts = datetime.now(UTC), facts_of(dossier, policy.policy)
+    ruling = judge_admission(facts, policy.policy, now)
+    if ruling.answer is Admission.ADMIT:
+        until = good_until(facts, policy.policy, now)
+        platforms.admissions().keep(key, Admitted(ruling, dossier.pieces, until))
+    return ruling

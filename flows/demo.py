@@ -23,7 +23,6 @@ from tasks import platforms
 from tasks.errors import NotFoundError
 from tasks.journal.rules import fold
 from tasks.model import Verdict
-from tasks.service import WithoutDatabase
 
 SERVICE = "hello-demo"
 EXAMPLE = Path(__file__).parent.parent / "deployments" / "services" / "hello"
@@ -91,7 +90,7 @@ def fresh_example() -> Path:
     for place in spec["environments"]:
         place["observe"] = FASTER
     if problem := database_problem():
-        spec["scan"] = {"without_database": WithoutDatabase.RUN.value}
+        spec["policy"] = "offline"
         tell(f"NO VULNERABILITY DATABASE: {problem}", Tone.WARN)
         tell(
             "The demo goes on WITHOUT KNOWING VULNERABILITIES. A real service is refused here.",

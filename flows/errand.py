@@ -5,19 +5,22 @@ from dataclasses import dataclass
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.admission import admit
+from flows.admission import admit, refusal
 from flows.approval import wait_for_approval
 from flows.heal import settle, take_over
 from flows.planning import serving_group
+from flows.policies import policy_of
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from flows.tenure import Tenure
 from tasks.errors import InvalidInputError, NotAdmittedError
+from tasks.evidence import Ruling
 from tasks.journal.rules import Deployed, ReleaseState
-from tasks.model import Admission, Artifact, Decision, Environment, Step, Verdict
+from tasks.model import Admission, Artifact, Environment, Step, Verdict
+from tasks.policy import PolicyInForce
 from tasks.retries import PATIENTLY
 from tasks.rollout.strategies import steps
-from tasks.service import Canary, EnvironmentSpec, ScanPolicy, Strategy
+from tasks.service import Canary, EnvironmentSpec, Strategy
 from tasks.sources import Sli
 
 
@@ -31,6 +34,7 @@ class Errand:
     stable: Deployed | None
     steps: tuple[Step, ...]
     admitted: frozenset[str]
+    policy: PolicyInForce
 
     @property
     def slis(self) -> tuple[Sli, ...]:
@@ -43,7 +47,7 @@ class Errand:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="admit {artifact.service} {artifact.short}", **PATIENTLY)
-def admit_artifact(artifact: Artifact, policy: ScanPolicy) -> Decision[Admission]:
+def admit_artifact(artifact: Artifact, policy: PolicyInForce) -> Ruling:
     """May it start today? (flows/admission.py)"""
     return admit(artifact, policy)
 
@@ -62,7 +66,8 @@ def prepare(held: Tenure, release: str, environment: str) -> Errand:
     here = told.spec.place(place)
     state = held.environment_state()
     stable = state.stable if state else None
-    admitted = _admit(told, stable)
+    policy = policy_of(told.spec, environment)
+    admitted = _admit(told, stable, policy)
     chosen = (
         ()
         if stable and stable.artifact.digest == told.artifact.digest
@@ -70,17 +75,17 @@ def prepare(held: Tenure, release: str, environment: str) -> Errand:
     )
     if chosen and place.needs_approval:
         _approve(held, told, place)
-    return Errand(told, place, here, stable, chosen, admitted)
+    return Errand(told, place, here, stable, chosen, admitted, policy)
 
 
-def _admit(told: ReleaseState, stable: Deployed | None) -> frozenset[str]:
+def _admit(told: ReleaseState, stable: Deployed | None, policy: PolicyInForce) -> frozenset[str]:
     """Digests that may start during this rollout. The candidate must be among them."""
-    decision = admit_artifact(told.artifact, told.spec.scan)
-    if decision.answer is Admission.REFUSE:
-        raise NotAdmittedError(f"{told.spec.service} {told.id} may not start: {decision.reason}")
+    ruling = admit_artifact(told.artifact, policy)
+    if ruling.answer is Admission.REFUSE:
+        raise NotAdmittedError(refusal(told.artifact, policy, ruling))
     admitted = {told.artifact.digest}
-    if stable is not None:
-        again = admit_artifact(stable.artifact, told.spec.scan)
+    if stable is not None and stable.artifact.digest not in admitted:
+        again = admit_artifact(stable.artifact, policy)
         if again.answer is Admission.ADMIT:
             admitted.add(stable.artifact.digest)
         else:

@@ -9,13 +9,15 @@ from prefect.exceptions import PrefectException
 
 from flows.report import EvidenceSummary, release_report
 from flows.story import Tone, tell
+from tasks import platforms
+from tasks.admit.rules import judge_scan
 from tasks.errors import BakewellError
-from tasks.evidence import Proof, ScanNotDone, ScanReport
+from tasks.evidence import Kind, Proof, ScanNotDone, ScanReport
 from tasks.journal.rules import ReleaseState, fold
+from tasks.policy import Policy
 from tasks.ports import Journal
-from tasks.scan.rules import judge_scan
-from tasks.service import ScanPolicy
 from tasks.sign import evidence
+from tasks.sign.rules import newest_scan
 
 
 def publish_report(journal: Journal, service: str, release: str) -> None:
@@ -34,25 +36,25 @@ def publish_report(journal: Journal, service: str, release: str) -> None:
 
 def summary(told: ReleaseState) -> EvidenceSummary | None:
     """What vouches for its artifact, read back and verified now; None if its store does not answer."""
-    artifact, policy = told.artifact, told.spec.scan
     with contextlib.suppress(BakewellError):
-        signatures = evidence.check_signatures(artifact)
-        scan = evidence.known_scan(artifact)
+        dossier = evidence.examine(told.artifact)
+        scan = newest_scan(dossier.valid(Kind.SCAN), told.artifact.digest)
+        policy = platforms.policy(told.spec.policy).policy
         return EvidenceSummary(
             scanned=isinstance(scan, ScanReport),
-            scan=_scan(scan, policy),
-            signed=any(one.proof is Proof.VALID for one in signatures),
-            signature="; ".join(f"{one.name}: {one.proof.value}" for one in signatures),
+            scan=_scan(scan, policy, told.service),
+            signed=any(one.proof is Proof.VALID for one in dossier.signatures),
+            signature="; ".join(f"{one.name}: {one.proof.value}" for one in dossier.signatures),
             packages=scan.packages if scan else 0,
             provenance=f"{told.source}, by the journal; not attested yet",
         )
     return None
 
 
-def _scan(scan: ScanReport | ScanNotDone | None, policy: ScanPolicy) -> str:
+def _scan(scan: ScanReport | ScanNotDone | None, policy: Policy, service: str) -> str:
     if scan is None:
         return "no scan that our scanner vouches for was found"
-    words = judge_scan(scan, policy, datetime.now(UTC)).reason
+    words = judge_scan(scan, policy, service, datetime.now(UTC)).reason
     if isinstance(scan, ScanReport):
         return (
             f"{words} ({scan.scanner}, database of {scan.database_updated_at:%Y-%m-%d %H:%M} UTC)"

@@ -4,21 +4,23 @@ The same mechanism serves a failed rollout, a crash, and an instance that died: 
 converge. It needs the journal and the platform only, not Prefect.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
-from flows.admission import admit
+from flows.admission import admit, ensure_admitted, refusal
+from flows.policies import todays_policy
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from tasks import platforms
 from tasks.adapters.prefect_server import LocalPrefectServer, mark_crashed
 from tasks.errors import LeaseHeldError, NotAdmittedError
-from tasks.journal.rules import EnvironmentState, Healed, State, WarmEnded, Withdrawn, desired, fold
+from tasks.journal.rules import EnvironmentState, Healed, WarmEnded, Withdrawn, desired, fold
 from tasks.model import Admission, Artifact, Environment, FleetSpec, FleetStatus, Verdict
+from tasks.policy import PolicyInForce
 from tasks.rollout.converge import converge
 from tasks.rollout.rules import plan
-from tasks.service import ScanPolicy
 
 
 def heal(service: str | None = None) -> Iterator[tuple[EnvironmentState, str]]:
@@ -87,40 +89,44 @@ def settle(held: Tenure) -> bool:
         return False
     fleet = platforms.connect(state.environment.platform).fleet
     spec, status = desired(state, datetime.now(UTC)), fleet.read(state.environment)
-    admitted = _admitted(held.state(), spec, status)
+    policy = partial(_policy, held)
+    admitted = _admitted(spec, status, policy)
     spec = _without_starting(spec, status, admitted, state.environment)
     if not plan(spec, status, admitted):
         return False
-    converge(fleet, state.environment, spec, held.token, admitted)
+    converge(
+        fleet,
+        state.environment,
+        spec,
+        held.token,
+        admitted,
+        before_start=lambda artifact: ensure_admitted(artifact, policy()),
+    )
     return True
 
 
-def _admitted(state: State, spec: FleetSpec, status: FleetStatus) -> frozenset[str]:
-    """Digests of the spec that may start today. Evidence is read only where an instance is missing."""
+def _policy(held: Tenure) -> PolicyInForce:
+    return todays_policy(held.state(), held.lease.service, held.lease.environment)
+
+
+def _admitted(
+    spec: FleetSpec, status: FleetStatus, policy: Callable[[], PolicyInForce]
+) -> frozenset[str]:
+    """Digests of the spec that may start today. Policy and evidence are read only where an instance is missing."""
     missing = {
         group.artifact for group in spec.groups if _ready(status, group.name) < group.replicas
     }
     running = {group.artifact.digest for group in spec.groups if group.artifact not in missing}
     return frozenset(
-        running | {artifact.digest for artifact in missing if _may_start(state, artifact)}
+        running | {artifact.digest for artifact in missing if _may_start(artifact, policy())}
     )
 
 
-def _may_start(state: State, artifact: Artifact) -> bool:
-    decision = admit(artifact, newest_policy(state, artifact.service))
-    if decision.answer is Admission.REFUSE:
-        tell(f"{artifact.short} may not start: {decision.reason}", Tone.BAD, where=artifact.service)
-    return decision.answer is Admission.ADMIT
-
-
-def newest_policy(state: State, service: str) -> ScanPolicy:
-    """Today's scan policy: that of the newest release of the service."""
-    releases = [release for (owner, _), release in state.releases.items() if owner == service]
-    return (
-        max(releases, key=lambda release: release.started_at).spec.scan
-        if releases
-        else ScanPolicy()
-    )
+def _may_start(artifact: Artifact, policy: PolicyInForce) -> bool:
+    ruling = admit(artifact, policy)
+    if ruling.answer is Admission.REFUSE:
+        tell(refusal(artifact, policy, ruling), Tone.BAD, where=artifact.service)
+    return ruling.answer is Admission.ADMIT
 
 
 def _without_starting(

@@ -1,28 +1,37 @@
 """Release: bake, scan and sign a service once; then roll that one digest out, environment by environment, in order."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import flow
 from pydantic import BaseModel, Field
 
+from flows.admission import refusal
 from flows.evidence import publish_report
 from flows.planning import environments_until
+from flows.policies import check_policies
 from flows.progress import name_run
 from flows.rollout import rollout
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from flows.unchanged import Released, is_unchanged, nothing_to_do
+from flows.vouching import attest_origin
 from tasks import platforms
 from tasks.adapters.git import source_of
 from tasks.adapters.service_file import read_service
+from tasks.admit.rules import judge_scan
 from tasks.bake.actions import bake_artifact
 from tasks.bake.bakery import Baked
 from tasks.errors import NotAdmittedError
 from tasks.journal.rules import BakedBody, ReleaseFinished, ReleaseStarted, continue_or_start
 from tasks.model import Admission
+from tasks.policy import PolicyInForce
 from tasks.scan.actions import scan_artifact
 from tasks.service import ServiceSpec
-from tasks.sign.actions import attest_scan, sign_artifact
+from tasks.sign import evidence
+from tasks.sign.actions import attest_artifact, sign_artifact, tag_release
+from tasks.sign.rules import scan_statements
 
 
 class ReleaseRequest(BaseModel, frozen=True):
@@ -56,13 +65,14 @@ def release(request: ReleaseRequest) -> Released:
     """
     spec, folder = read_service(request.folder)
     places = environments_until(spec, request.to)
+    policies = check_policies(spec, places)
     with tenure(platforms.journal(), spec.service, "", "release") as held:
         baked = bake(held, spec, folder)
         if is_unchanged(held, spec, baked.artifact, places):
             return nothing_to_do(held, baked.artifact, places)
         name = start(held, spec, folder, baked)
         try:
-            vouch(held, name, spec, baked)
+            vouch(held, name, spec, baked, policies)
             for place in places:
                 rollout(spec.service, name, place, request.despite_burn)
         except Exception as error:
@@ -75,7 +85,8 @@ def bake(held: Tenure, spec: ServiceSpec, folder: Path) -> Baked:
     """The artifact of what is in the folder now. A new one is journalled with the source it came from."""
     baked = bake_artifact(str(folder), spec)
     if not baked.reused:
-        held.record("", BakedBody(source_of(folder), baked.artifact, baked.reused))
+        base = spec.bake.base.rpartition("@")[2] if "@" in spec.bake.base else ""
+        held.record("", BakedBody(source_of(folder), baked.artifact, baked.reused, base))
     how = "inputs are known, reusing" if baked.reused else f"baked in {baked.seconds:.1f} s:"
     tell(f"{how} {baked.artifact.digest}", Tone.GOOD, where=spec.service)
     return baked
@@ -94,23 +105,29 @@ def start(held: Tenure, spec: ServiceSpec, folder: Path, baked: Baked) -> str:
     return found.release
 
 
-def vouch(held: Tenure, name: str, spec: ServiceSpec, baked: Baked) -> None:
-    """Scan, judge the scan, sign. NotAdmittedError stops the release before anything has started."""
-    scanned = scan_artifact(baked.artifact, spec.scan)
-    attest_scan(baked.artifact, scanned.report, scanned.bill_of_materials)
-    decision = scanned.decision
-    refused = decision.answer is Admission.REFUSE
-    tell(
-        f"scan: {decision.reason}",
-        Tone.BAD if refused else Tone.GOOD,
-        where=f"{spec.service} {name}",
-    )
-    if refused:
-        raise NotAdmittedError(
-            f"{spec.service} {name} ({baked.artifact.digest}) may not run: {decision.reason}"
-        )
+def vouch(
+    held: Tenure, name: str, spec: ServiceSpec, baked: Baked, policies: Mapping[str, PolicyInForce]
+) -> None:
+    """Scan, judge the scan, sign and say where it comes from. NotAdmittedError stops the release before anything has started.
+
+    What is refused has its scan beside it and nothing of the builder's: to some verifiers any statement by the builder's
+    key is as good as a signature.
+    """
+    scanned = scan_artifact(baked.artifact)
+    attest_artifact(baked.artifact, scan_statements(scanned, evidence.examine(baked.artifact)))
+    where = f"{spec.service} {name}"
+    for number, (place, policy) in enumerate(policies.items()):
+        ruling = judge_scan(scanned.report, policy.policy, spec.service, datetime.now(UTC))
+        refused = ruling.answer is Admission.REFUSE
+        told = f"{place} will refuse it" if refused and number else "scan"
+        if refused or not number:
+            tell(f"{told}: {ruling.reason}", Tone.BAD if refused else Tone.GOOD, where=where)
+        if refused and not number:
+            raise NotAdmittedError(refusal(baked.artifact, policy, ruling))
     sign_artifact(baked.artifact)
-    tell(f"signed {baked.artifact.digest}", Tone.GOOD, where=f"{spec.service} {name}")
+    attest_origin(held, held.state().releases[spec.service, name], baked)
+    tag_release(baked.artifact, name)
+    tell(f"signed {baked.artifact.digest}", Tone.GOOD, where=where)
 
 
 def finish(held: Tenure, name: str, baked: Baked, outcome: str) -> Released:

@@ -7,7 +7,8 @@ from prefect import flow
 
 from flows.admission import admit
 from flows.evidence import publish_report
-from flows.heal import newest_policy, settle, take_over
+from flows.heal import settle, take_over
+from flows.policies import todays_policy
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from tasks import platforms
@@ -32,21 +33,30 @@ def rollback(service: str, environment: str, reason: str = "asked for") -> Deplo
             raise NotFoundError(
                 f"{service} does not run in {environment}; `bakewell status` lists what runs"
             )
-        target = choose(held, state)
-        held.record(target.release, RolledBack(target, reason, getpass.getuser()))
-        settle(held)
-        tell(
-            f"{state.stable.release} was rolled back to {target.release}",
-            Tone.GOOD,
-            where=f"{service} {environment}",
-        )
-        publish_report(held.journal, service, target.release)
-        return target
+        return go_back(held, state, reason)
+
+
+def go_back(
+    held: Tenure, state: EnvironmentState, reason: str, by: str = "", quarantine: str = ""
+) -> Deployed:
+    """NotFoundError, and nothing was changed, if there is nothing to go back to. `quarantine`: see `RolledBack`."""
+    target, service = choose(held, state), held.lease.service
+    held.record(target.release, RolledBack(target, reason, by or getpass.getuser(), quarantine))
+    settle(held)
+    gone = state.stable.release if state.stable else "what ran there"
+    tell(
+        f"{gone} was rolled back to {target.release}",
+        Tone.GOOD,
+        where=f"{service} {held.lease.environment}",
+    )
+    publish_report(held.journal, service, target.release)
+    return target
 
 
 def choose(held: Tenure, state: EnvironmentState) -> Deployed:
     """The newest vetted artifact that is admitted today; if none is, what runs is kept, loudly."""
-    policy, refused = newest_policy(held.state(), held.lease.service), []
+    lease, refused = held.lease, list[str]()
+    policy = todays_policy(held.state(), lease.service, lease.environment)
     for candidate in roll_back_target(state):
         decision = admit(candidate.artifact, policy)
         if decision.answer is Admission.ADMIT:

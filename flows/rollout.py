@@ -8,6 +8,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 from prefect.runtime import flow_run as this_run
 
+from flows.converging import converge_fleet
 from flows.errand import Errand, prepare
 from flows.gates import pass_gate
 from flows.heal import heal_environment, settle, withdraw
@@ -16,6 +17,7 @@ from flows.starting import pass_start_gate
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
+from flows.vouching import attest_defeat, attest_outcome
 from flows.watching import watch
 from tasks import platforms
 from tasks.errors import NotReadyError, TransientError
@@ -28,7 +30,6 @@ from tasks.journal.rules import (
     VerdictGiven,
 )
 from tasks.model import FleetStatus, Judgement, Step, Verdict
-from tasks.rollout.actions import converge_fleet
 
 
 def heal_after_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -62,12 +63,18 @@ def rollout(service: str, release: str, environment: str, despite_burn: str = ""
             begin(held, errand)
             seen = Observation(held, errand)
             for index, step in enumerate(errand.steps):
+                stop_if_quarantined(held, errand, seen)
                 take(held, errand, index, step, seen)
+            stop_if_quarantined(held, errand, seen)
             judgement = promote(held, errand)
         except BaseException as error:
             withdraw(held, release, *why(error))
+            attest_defeat(errand.release.artifact, release, environment)
             raise
-    watch(errand, seen)
+    try:
+        attest_outcome(errand.release.artifact, release, environment)
+    finally:  # whatever cannot be attested: what serves users is watched
+        watch(errand, seen)
     return judgement
 
 
@@ -78,6 +85,13 @@ def begin(held: Tenure, errand: Errand) -> None:
     held.record(errand.release.id, started)
 
 
+def stop_if_quarantined(held: Tenure, errand: Errand, seen: Observation) -> None:
+    """StoppedError. It was admitted when this began: hours ago, if somebody had to approve it."""
+    if ended := seen.lookout.judgement():
+        held.record(errand.release.id, VerdictGiven(ended))
+        raise StoppedError(errand.where, ended)
+
+
 def take(held: Tenure, errand: Errand, index: int, step: Step, seen: Observation) -> None:
     """Journal what is intended, bring it about, pass its gate. StoppedError if the gate says no."""
     release, where = errand.release.id, f"{errand.environment.service} {errand.environment.name}"
@@ -85,7 +99,9 @@ def take(held: Tenure, errand: Errand, index: int, step: Step, seen: Observation
     tell(step.name, where=where)
 
     def converged() -> FleetStatus:
-        return converge_fleet(errand.environment, step.spec, errand.admitted, held.token)
+        return converge_fleet(
+            errand.environment, step.spec, errand.admitted, errand.policy, held.token
+        )
 
     try:
         converged()
@@ -127,6 +143,9 @@ def scale(held: Tenure, errand: Errand) -> Judgement:
     if errand.stable and errand.stable.replicas != errand.place.replicas:
         held.record(errand.stable.release, Scaled(errand.place.replicas))
         settle(held)
+    if errand.stable:  # whoever promoted it may have died before it could attest that
+        here = errand.environment.name
+        attest_outcome(errand.stable.artifact, errand.stable.release, here)
     return Judgement(
         Verdict.PROMOTE,
         f"{errand.release.artifact.short} was stable in {errand.place.name} already",

@@ -7,6 +7,7 @@ Whoever owns the policies decides; whoever owns a service only names one.
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Annotated, Final
@@ -199,3 +200,13 @@ class Policy(Part):
                 ("attestations",),
                 "scan must be among them: what nobody looked at is not known to be fine",
             )
+
+
+@dataclass(frozen=True)
+class PolicyInForce:
+    """A policy as it was read now. `fingerprint` is the digest of all it says, waivers and what it believes of others'
+    OpenVEX documents included: another fingerprint may mean another ruling."""
+
+    name: str
+    policy: Policy
+    fingerprint: str

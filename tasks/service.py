@@ -12,7 +12,6 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator
 
-from tasks.evidence import Severity
 from tasks.model import Environment
 from tasks.settings import Contradiction, Name, Variable
 from tasks.settings import Part as _Part
@@ -129,29 +128,6 @@ class Objectives(_Part):
 
     errors: ErrorObjective = Field(ErrorObjective(), description="how many requests may fail")
     latency: LatencyObjective | None = Field(None, description="how many requests may be slow")
-
-
-class WithoutDatabase(StrEnum):
-    """What to do when no vulnerability database can be had."""
-
-    REFUSE = "refuse"
-    RUN = "run-without-knowing-its-vulnerabilities"
-
-
-class ScanPolicy(_Part):
-    """What may be known to be wrong with an artifact that runs."""
-
-    fail_on: tuple[Severity, ...] = Field(
-        (Severity.CRITICAL, Severity.HIGH), description="severities that may not run"
-    )
-    fail_on_unfixed: bool = Field(False, description="also refuse findings for which no fix exists")
-    fail_on_secrets: bool = Field(True, description="refuse artifacts that contain secrets")
-    max_database_age_hours: float = Field(
-        48, gt=0, description="an older vulnerability database counts as none"
-    )
-    without_database: WithoutDatabase = Field(
-        WithoutDatabase.REFUSE, description="what to do when no vulnerability database can be had"
-    )
 
 
 class Canary(_Part):
@@ -287,6 +263,7 @@ class EnvironmentSpec(_Part):
     approval_seconds: float = Field(
         3600, gt=0, description="without an approval the rollout ends untouched"
     )
+    policy: Name | None = Field(None, description="default: the service's `policy`")
     metrics: PrometheusSource | None = Field(
         None, description="who counts its requests; default: the platform's own splitter"
     )
@@ -331,7 +308,10 @@ class ServiceSpec(_Part):
     bake: Bake = Field(description="how the artifact is made")
     smoke: Smoke = Field(Smoke(), description="a request that fresh instances must answer")
     objectives: Objectives = Field(Objectives(), description="what users may expect (SLOs)")
-    scan: ScanPolicy = Field(ScanPolicy(), description="what may be known to be wrong with it")
+    policy: Name = Field(
+        "default",
+        description="which of deployments/policies says what must be proved and what may be known to be wrong with it",
+    )
     slis: tuple[Sli, ...] = Field(
         (), description="what else a canary is judged by, where the environment has `metrics`"
     )
@@ -383,6 +363,11 @@ class ServiceSpec(_Part):
     def slis_of(self, spec: EnvironmentSpec) -> tuple[Sli, ...]:
         """What else is judged there: custom SLIs come from the environment's Prometheus."""
         return self.slis if spec.metrics else ()
+
+    def policy_of(self, environment: str) -> str:
+        """The name of the policy that holds in one of its environments, or for the service where it has no such one."""
+        spec = self.environment_spec(environment)
+        return (spec.policy if spec else None) or self.policy
 
     def environment_spec(self, name: str) -> EnvironmentSpec | None:
         return next((spec for spec in self.environments if spec.name == name), None)

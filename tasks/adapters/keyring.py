@@ -108,6 +108,13 @@ class Keyring:
             for key in listed
         ]
 
+    def trust(self) -> str:
+        """64 hex digits: another fingerprint means that other keys or identities count than did, or for other times."""
+        now = self._now()
+        valid = [f"{key.name} {key.valid(now)}" for key in self.trusted.keys]
+        told = "\n".join([self.trusted.model_dump_json(), *valid])
+        return hashlib.sha256(told.encode()).hexdigest()
+
     def is_keyless(self, role: KeyRole) -> bool:
         """Does a passing identity sign for this role, not a key?"""
         return self.trusted.signs.get(role) == KEYLESS

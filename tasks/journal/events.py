@@ -1,5 +1,6 @@
 """What can be written in the journal: one frozen body for each kind of event, and one table that pairs them. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -9,6 +10,7 @@ from typing import Any, Final
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from tasks.errors import CorruptError
+from tasks.evidence import Quarantine, QuarantineKind
 from tasks.journal.samples import PACKED, packed, unpacked
 from tasks.model import (
     Artifact,
@@ -44,6 +46,12 @@ class EventKind(StrEnum):
     WENT_DOWN = "went down"
     HEALED = "healed"
     RELEASE_FINISHED = "release finished"
+    QUARANTINED = "quarantined"
+    QUARANTINE_LIFTED = "quarantine lifted"
+
+
+EVERY_SERVICE: Final = ""
+"""The service of lines that are about no single one: `journal.events(EVERY_SERVICE)` reads these alone."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +66,12 @@ class Deployed:
 
 @dataclass(frozen=True)
 class BakedBody:
-    """`reused`: the same inputs had been baked before."""
+    """`reused`: the same inputs had been baked before. `base`: digest of what it was baked on, empty for scratch."""
 
     source: Source
     artifact: Artifact
     reused: bool
+    base: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,9 +149,13 @@ class Withdrawn:
 
 @dataclass(frozen=True)
 class RolledBack:
+    """`quarantine`: what it was that had to go (`artifact sha256:…`). Whom a quarantine has replaced stays vetted: the
+    quarantine alone keeps it out, and can be lifted. Empty: it was rolled back for what it did."""
+
     to: Deployed
     reason: str
     by: str
+    quarantine: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,6 +185,23 @@ class ReleaseFinished:
     outcome: str
 
 
+@dataclass(frozen=True)
+class Quarantined:
+    """Written under EVERY_SERVICE. Of several lines about the same thing the newest counts."""
+
+    quarantine: Quarantine
+
+
+@dataclass(frozen=True)
+class QuarantineLifted:
+    """Written under EVERY_SERVICE. `by` is a claim."""
+
+    kind: QuarantineKind
+    what: str
+    reason: str
+    by: str
+
+
 Body = (
     BakedBody
     | ReleaseStarted
@@ -189,6 +219,8 @@ Body = (
     | WentDown
     | Healed
     | ReleaseFinished
+    | Quarantined
+    | QuarantineLifted
 )
 
 BODIES: Final[dict[EventKind, type[Body]]] = {
@@ -208,6 +240,8 @@ BODIES: Final[dict[EventKind, type[Body]]] = {
     EventKind.WENT_DOWN: WentDown,
     EventKind.HEALED: Healed,
     EventKind.RELEASE_FINISHED: ReleaseFinished,
+    EventKind.QUARANTINED: Quarantined,
+    EventKind.QUARANTINE_LIFTED: QuarantineLifted,
 }
 KINDS: Final = {body: kind for kind, body in BODIES.items()}
 
@@ -256,7 +290,7 @@ def body_of(event: Event) -> Body:
     try:
         if kind is EventKind.SAMPLED and PACKED in event.body:
             return Sampled(unpacked(event.body))
-        body: Body = _adapter(kind).validate_python(dict(event.body))
+        body: Body = _adapter(kind).validate_python(_upcast(kind, event.body))
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise CorruptError(
             f"line {event.sequence} of the journal ({event.kind}) cannot be read: {error!r}; `bakewell verify-journal`"
@@ -270,6 +304,15 @@ def body_of(event: Event) -> Body:
             " whether it was changed after it was written"
         ) from error
     return body
+
+
+def _upcast(kind: EventKind, body: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Lines of older versions in today's words. Up to 0.2.0 a service's scan policy stood in its service.yaml; it is not
+    today's policy any more, whatever it said."""
+    spec = body.get("spec")
+    if kind is not EventKind.RELEASE_STARTED or not isinstance(spec, dict) or "scan" not in spec:
+        return dict(body)
+    return {**body, "spec": {name: value for name, value in spec.items() if name != "scan"}}
 
 
 @cache

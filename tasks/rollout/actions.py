@@ -1,29 +1,13 @@
-"""Bring a fleet to its spec, and ask fresh instances whether they work."""
+"""Ask fresh instances whether they work."""
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks import platforms
 from tasks.errors import TransientError
-from tasks.model import Environment, FleetSpec, FleetStatus, Judgement
-from tasks.retries import PATIENTLY
-from tasks.rollout.converge import converge
+from tasks.model import Environment, Judgement
 from tasks.rollout.smoke import SmokeAnswer, judge_smoke
 from tasks.service import Smoke
-
-
-@task(
-    cache_policy=NO_CACHE,
-    task_run_name="bring {environment.service} in {environment.name} to its spec",
-    **PATIENTLY,
-)
-def converge_fleet(
-    environment: Environment, spec: FleetSpec, admitted: frozenset[str], token: int
-) -> FleetStatus:
-    """Start, shift, drain and remove until the platform shows what the spec says."""
-    return converge(
-        platforms.connect(environment.platform).fleet, environment, spec, token, admitted
-    )
 
 
 @task(cache_policy=NO_CACHE, task_run_name="smoke test {group}")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tasks.errors import TransientError
-from tasks.model import Action, Environment, FleetSpec, FleetStatus
+from tasks.model import Action, Artifact, EnsureGroup, Environment, FleetSpec, FleetStatus
 from tasks.ports import Fleet
 from tasks.rollout.rules import plan
 from tasks.rollout.simulation import describe
@@ -23,11 +23,13 @@ def converge(
     admitted: frozenset[str],
     heartbeat: Callable[[], None] | None = None,
     on_action: Callable[[Action], None] | None = None,
+    before_start: Callable[[Artifact], None] | None = None,
     rounds: int = ROUNDS,
 ) -> FleetStatus:
     """The status in which nothing is left to do.
 
     `heartbeat` is called before each action and may raise to stop here; `on_action` hears what is about to be done.
+    `before_start` is asked just before instances of an artifact start, and raises if they may not (invariant 2).
     TransientError after `rounds` actions in a row that left the plan as long as it was. What the fleet raises is
     passed on: the fleet is then somewhere on the way, and converging again goes on from there.
     """
@@ -43,6 +45,8 @@ def converge(
             heartbeat()
         if on_action:
             on_action(actions[0])
+        if before_start and isinstance(actions[0], EnsureGroup):
+            before_start(actions[0].group.artifact)
         fleet.apply(environment, actions[0], token)
     return status
 

@@ -1,41 +1,74 @@
-"""Scan an artifact and decide. Knows nothing of Prefect."""
+"""Learn what is known to be wrong with an artifact, and what is inside. What follows from it is not decided here."""
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from typing import Final
 
 from tasks import platforms
-from tasks.errors import BakewellError
-from tasks.evidence import ScanNotDone, ScanReport
-from tasks.model import Admission, Artifact, Decision
+from tasks.evidence import Finding, FindingKind, Scanned, ScanNotDone, ScanReport
+from tasks.model import Artifact
 from tasks.ports import Scanner
-from tasks.scan.rules import judge_scan, without_bill
-from tasks.service import ScanPolicy
 
-SCAN_SECONDS = 600.0
+SCAN_SECONDS: Final = 600.0
+RESCAN_SECONDS: Final = 120.0
+RESCANS_AT_ONCE: Final = 2
+Report = ScanReport | ScanNotDone
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Scanned:
-    """What was found, what follows from it, and the CycloneDX list of what is inside (empty if there is none)."""
+class Known:
+    """What is stored of an artifact: its CycloneDX bill of materials, and its last scan."""
 
-    report: ScanReport | ScanNotDone
-    decision: Decision[Admission]
-    bill_of_materials: bytes
-
-
-def scan(artifact: Artifact, policy: ScanPolicy) -> Scanned:
-    """Report and list are two runs of the scanner, side by side. Without the list no scan counts as clean."""
-    return scan_with(platforms.scanner(), artifact, policy)
+    artifact: Artifact
+    cyclonedx: bytes
+    report: Report
 
 
-def scan_with(scanner: Scanner, artifact: Artifact, policy: ScanPolicy) -> Scanned:
+def scan(artifact: Artifact, say: Say = lambda _: None) -> Scanned:
+    """One look at the artifact itself. `say` hears of it when it has to wait for others' scans."""
+    return platforms.scanner(say).scan(artifact, SCAN_SECONDS)
+
+
+def rescan(artifact: Artifact, cyclonedx: bytes, known: Report) -> Report:
+    """Its stored bill of materials by today's database: only what is known of vulnerabilities changes with it.
+
+    Secrets and licences are as `known` found them: the digest is the same, so the files are. A bill tells licences, too,
+    but not all in the same words: of those without an SPDX name it keeps what fits its form.
+    """
+    return rescan_with(platforms.scanner(), Known(artifact, cyclonedx, known))
+
+
+def rescan_many(
+    stored: Sequence[Known], say: Say = lambda _: None, scanner: Scanner | None = None
+) -> tuple[Report, ...]:
+    """Two at once, answers in the order asked. One that could not be done does not keep the others from being done."""
+    by, reports = scanner or platforms.scanner(), []
+    with ThreadPoolExecutor(RESCANS_AT_ONCE) as pool:
+        for report in pool.map(lambda one: rescan_with(by, one), stored):
+            reports.append(report)
+            say(f"looked again at {len(reports)} of {len(stored)} bills of materials")
+    return tuple(reports)
+
+
+def rescan_with(scanner: Scanner, stored: Known) -> Report:
     """The same with a scanner of one's own."""
-    with ThreadPoolExecutor(1) as pool:
-        bill = pool.submit(scanner.bill_of_materials, artifact, SCAN_SECONDS)
-        found, inside = scanner.scan(artifact, SCAN_SECONDS), b""
-        try:
-            inside = bill.result()
-        except BakewellError as error:
-            found = without_bill(found, policy, str(error), datetime.now(UTC))
-    return Scanned(found, judge_scan(found, policy, datetime.now(UTC)), inside)
+    found = scanner.rescan(stored.artifact, stored.cyclonedx, RESCAN_SECONDS)
+    if isinstance(known := stored.report, ScanNotDone):
+        return _with_secrets(found, known.secrets)
+    if isinstance(found, ScanNotDone):
+        return _with_secrets(found, tuple(filter(_is_secret, known.findings)))
+    new = (one for one in found.findings if one.kind is FindingKind.VULNERABILITY)
+    same = (one for one in known.findings if one.kind is not FindingKind.VULNERABILITY)
+    return replace(found, findings=(*new, *same))
+
+
+def _with_secrets(report: Report, secrets: tuple[Finding, ...]) -> Report:
+    if isinstance(report, ScanNotDone):
+        return replace(report, secrets=secrets)
+    return replace(report, findings=(*report.findings, *secrets))
+
+
+def _is_secret(finding: Finding) -> bool:
+    return finding.kind is FindingKind.SECRET

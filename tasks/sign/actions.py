@@ -1,9 +1,12 @@
-"""The Prefect tasks of this room: sign, and attest what a scan found."""
+"""The Prefect tasks of this room: sign, and attest."""
+
+from collections.abc import Sequence
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.evidence import ScanNotDone, ScanReport
+from tasks import platforms
+from tasks.evidence import Statement
 from tasks.model import Artifact
 from tasks.retries import PATIENTLY
 from tasks.sign import evidence
@@ -15,13 +18,17 @@ def sign_artifact(artifact: Artifact) -> None:
     evidence.sign(artifact)
 
 
+@task(cache_policy=NO_CACHE, task_run_name="tag {artifact.service} {artifact.short}", **PATIENTLY)
+def tag_release(artifact: Artifact, release: str) -> None:
+    """A tag for people, set once; without one, registries may take the artifact for garbage. TagConflictError."""
+    platforms.store(artifact.repository).tag_once(artifact.digest, release)
+
+
 @task(
     cache_policy=NO_CACHE,
-    task_run_name="attest the scan of {artifact.service} {artifact.short}",
+    task_run_name="attest {artifact.service} {artifact.short}",
     **PATIENTLY,
 )
-def attest_scan(
-    artifact: Artifact, report: ScanReport | ScanNotDone, bill_of_materials: bytes
-) -> None:
-    """As scanner: report and bill of materials, beside the artifact."""
-    evidence.attest_scan(artifact, report, bill_of_materials)
+def attest_artifact(artifact: Artifact, statements: Sequence[Statement]) -> None:
+    """Each statement by the key of its role; all verified after writing."""
+    evidence.attest(artifact, statements)

@@ -31,6 +31,11 @@ def present(artifact: Artifact, pieces: Sequence[str]) -> bool:
     return _cosign(artifact).present(artifact, pieces)
 
 
+def trust() -> str:
+    """A fingerprint of every key that is trusted now, and for what: evidence may be worth something else by others."""
+    return platforms.keys().trust()
+
+
 def resign(artifact: Artifact) -> tuple[Attested, ...]:
     """Sign again, with today's keys, what only leaving keys vouch for. Returns what that was."""
     return _cosign(artifact).resign(artifact)

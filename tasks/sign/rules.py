@@ -3,16 +3,15 @@
 Predicate: cosign's vulnerability scan record, https://cosign.sigstore.dev/attestation/vuln/v1 (COSIGN_VULN_ATTESTATION_SPEC).
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.evidence import ScanNotDone, ScanReport
+from tasks.evidence import Dossier, Kind, Scanned, ScanNotDone, ScanReport, Statement
 
-SCAN: Final = "https://cosign.sigstore.dev/attestation/vuln/v1"
-BILL_OF_MATERIALS: Final = "https://cyclonedx.org/bom"
 DONE: Final = TypeAdapter(ScanReport)
 NOT_DONE: Final = TypeAdapter(ScanNotDone)
 
@@ -39,6 +38,15 @@ def scan_predicate(report: ScanReport | ScanNotDone) -> dict[str, Any]:
             "scanFinishedOn": moment.isoformat(),
         },
     }
+
+
+def scan_statements(scanned: Scanned, known: Dossier | None = None) -> tuple[Statement, ...]:
+    """What a scan gives to attest: its result, and each bill that nobody vouches for yet (no two are equal, although they
+    say the same)."""
+    bills = {Kind.CYCLONEDX: scanned.cyclonedx, Kind.SPDX: scanned.spdx}
+    new = [kind for kind, raw in bills.items() if raw and not (known and known.valid(kind))]
+    said = Statement(Kind.SCAN, scan_predicate(scanned.report))
+    return (said, *(Statement(kind, json.loads(bills[kind])) for kind in new))
 
 
 def newest_scan(

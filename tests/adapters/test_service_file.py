@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from tasks.adapters.service_file import read_service
-from tasks.adapters.service_schema import published, service_schema
+from tasks.adapters.settings_schema import published, schema_of
 from tasks.adapters.yaml_places import read_yaml
 from tasks.errors import InvalidInputError
-from tasks.service import Canary
+from tasks.service import Canary, ServiceSpec
 from tests.support.mistakes import CONTENT, GOOD, SYNTAX
 
 SERVICES: Final = Path(__file__).parents[2] / "deployments" / "services"
@@ -74,7 +74,7 @@ def test_the_example_is_valid_for_us_and_for_editors() -> None:
     assert [one.name for one in spec.environments] == ["staging", "production"]
     text = (folder / "service.yaml").read_text()
     value = YAML(typ="safe", pure=True).load(text)
-    jsonschema.Draft202012Validator(service_schema()).validate(value)
+    jsonschema.Draft202012Validator(schema_of(ServiceSpec)).validate(value)
     comment = text.splitlines()[0]
     assert comment.startswith("# yaml-language-server: $schema=")
     assert (folder / comment.partition("=")[2]).samefile(SERVICES / "service.schema.json")
@@ -82,15 +82,15 @@ def test_the_example_is_valid_for_us_and_for_editors() -> None:
 
 def test_the_published_schema_is_the_one_we_check_with() -> None:
     found = (SERVICES / "service.schema.json").read_text()
-    assert found == published(), (
-        "write it again: python -c 'from tasks.adapters.service_schema import published;"
-        ' print(published(), end="")\' > deployments/services/service.schema.json'
+    assert found == published(ServiceSpec), (
+        "write it again: python -c 'from tasks.adapters.settings_schema import published; from tasks.service import ServiceSpec;"
+        ' print(published(ServiceSpec), end="")\' > deployments/services/service.schema.json'
     )
     jsonschema.Draft202012Validator.check_schema(json.loads(found))
 
 
 def test_every_setting_has_a_description() -> None:
-    schema = service_schema()
+    schema = schema_of(ServiceSpec)
     parts = [schema, *schema["$defs"].values()]
     bare = [
         f"{part['title']}.{name}"
@@ -147,7 +147,9 @@ def test_a_link_that_leads_out_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_service_file_says_what_to_name(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match=r"service.yaml does not exist; name a folder"):
+    with pytest.raises(
+        InvalidInputError, match=r"service.yaml, which does not exist; name a folder"
+    ):
         read_service(tmp_path)
     with pytest.raises(InvalidInputError, match="does not exist"):
         read_service(tmp_path / "nowhere")

@@ -1,4 +1,7 @@
-"""The JSON Schema of `service.yaml`: for editors, and to say what is allowed where a mistake was made."""
+"""The JSON Schema of a settings file: for editors, and to say what is allowed where a mistake was made.
+
+`service.yaml` and policies are such files: each is one model.
+"""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +10,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any, Final
 
-from tasks.service import ServiceSpec
+from tasks.settings import Part
 
 ID: Final = "https://json-schema.org/draft/2020-12/schema"
 WORDS: Final = {
@@ -29,23 +32,26 @@ LIMITS: Final = {
 }
 
 
+Schema = dict[str, Any]
+
+
 @cache
-def service_schema() -> dict[str, Any]:
-    """What deployments/services/service.schema.json holds."""
-    return {"$schema": ID, **ServiceSpec.model_json_schema(mode="validation")}
+def schema_of(model: type[Part]) -> Schema:
+    """What `deployments/services/service.schema.json` and `deployments/policies/policy.schema.json` hold."""
+    return {"$schema": ID, **model.model_json_schema(mode="validation")}
 
 
-def published() -> str:
-    return json.dumps(service_schema(), indent=2, ensure_ascii=False) + "\n"
+def published(model: type[Part]) -> str:
+    return json.dumps(schema_of(model), indent=2, ensure_ascii=False) + "\n"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One place in a service.yaml: its path in the data, what the schema says of it and of what surrounds it."""
+    """One place in a settings file: its path in the data, what the schema says of it and of what surrounds it."""
 
     path: tuple[str | int, ...]
-    schema: dict[str, Any]
-    parent: dict[str, Any]
+    schema: Schema
+    parent: Schema
     of_the_name: bool = False
 
     @property
@@ -79,44 +85,45 @@ class Setting:
         return _described(self.schema)
 
 
-def setting_at(loc: Sequence[str | int]) -> Setting:
-    """Follow pydantic's `loc`. It names the chosen kind of a strategy in between, and ends in `[key]` if a name is
+def setting_at(model: type[Part], loc: Sequence[str | int]) -> Setting:
+    """Follow pydantic's `loc` in that model. It names the chosen kind of a strategy in between, and ends in `[key]` if a name is
     wrong: neither is part of the data."""
     path: list[str | int] = []
-    parent: dict[str, Any] = {}
-    here = service_schema()
+    parent: Schema = {}
+    whole = schema_of(model)
+    here = whole
     for part in loc:
-        here = _resolved(here)
+        here = _resolved(whole, here)
         if part == "[key]":
-            name = {"type": "string", **_resolved(parent.get("propertyNames", {}))}
+            name = {"type": "string", **_resolved(whole, parent.get("propertyNames", {}))}
             return Setting(tuple(path), name, parent, True)
         if part in here.get("discriminator", {}).get("mapping", {}):
-            here = _resolved({"$ref": here["discriminator"]["mapping"][part]})
+            here = _resolved(whole, {"$ref": here["discriminator"]["mapping"][part]})
             continue
         path.append(part)
         parent, here = here, _inner(here, part)
     unknown = bool(path) and "properties" in parent and path[-1] not in parent["properties"]
-    return Setting(tuple(path), _resolved(here), parent, unknown)
+    return Setting(tuple(path), _resolved(whole, here), parent, unknown)
 
 
-def _inner(schema: dict[str, Any], part: str | int) -> dict[str, Any]:
+def _inner(schema: Schema, part: str | int) -> Schema:
     found = schema.get("items") if isinstance(part, int) else schema.get("properties", {}).get(part)
     more = schema.get("additionalProperties")
     return found or (more if isinstance(more, dict) else {})
 
 
-def _resolved(schema: dict[str, Any]) -> dict[str, Any]:
+def _resolved(whole: Schema, schema: Schema) -> Schema:
     """Follow a reference, and forget that a setting may be left out."""
     if "$ref" in schema:
-        target = service_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
+        target = whole["$defs"][schema["$ref"].rpartition("/")[2]]
         return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
     if "anyOf" in schema:
         real = [one for one in schema["anyOf"] if one.get("type") != "null"]
-        return _resolved({**{k: v for k, v in schema.items() if k != "anyOf"}, **real[0]})
+        return _resolved(whole, {**{k: v for k, v in schema.items() if k != "anyOf"}, **real[0]})
     return schema
 
 
-def _described(schema: dict[str, Any]) -> str:
+def _described(schema: Schema) -> str:
     if choices := schema.get("enum", [schema["const"]] if "const" in schema else []):
         return " or ".join(map(str, choices))
     limits = [text.format(schema[limit]) for limit, text in LIMITS.items() if limit in schema]
