@@ -255,8 +255,12 @@ def test_we_accept_every_kind_that_cosign_attests_with_the_key_of_its_role(
 
 
 def as_cosign_holds_it(predicate: Mapping[str, Any]) -> Any:
-    """With times as times, and without the one field that cosign's specification has and its type has not."""
+    """With times as times; without the one field that cosign's specification has and its type has not; and with SLSA's
+    invocationId as cosign 2 spells it (in-toto-golang has it as invocationID)."""
     found = in_time(json.loads(oci.canonical(predicate)))
+    metadata = found.get("runDetails", {}).get("metadata", {})
+    if "invocationID" in metadata:
+        metadata["invocationId"] = metadata.pop("invocationID")
     found.get("scanner", {}).get("db", {}).pop("lastUpdate", None)
     return found
 
