@@ -1,12 +1,13 @@
 """Admission: is this artifact's evidence complete, true and fresh enough to start it now? Asked before every start.
 
-A check reads and verifies all evidence. Its answer counts for the day, as long as policy, trusted keys and every piece of
-the evidence stay what they were: a thousand starts of one digest cost one check.
+A check reads and verifies all evidence. Its answer counts for the day, as long as policy, trusted keys, the quarantines in
+force and every piece of the evidence stay what they were: a thousand starts of one digest cost one check.
 """
 
 from datetime import UTC, datetime
 
 from flows.facts import facts_of
+from flows.quarantine import fingerprint, in_force
 from flows.rescan import with_fresh_scan
 from tasks import platforms
 from tasks.adapters.admissions import Admitted, admission_key
@@ -26,6 +27,7 @@ def admit(artifact: Artifact, policy: PolicyInForce) -> Ruling:
         artifact.service,
         policy.fingerprint,
         evidence.trust(),
+        fingerprint(in_force(now)),
         f"{now:%Y-%m-%d}",
     )
     if ruling := _known(artifact, key, now):

@@ -36,6 +36,14 @@ app.command(
     help="Ask the judge: what it will see, what it would have said, how often it is wrong.",
 )
 app.command("flows.command_trivy:trivy", help="The scanner: what it knows, and a mirror of it.")
+app.command(
+    "flows.command_policy:policy",
+    help="Ask the policies: which there are, what they say of an artifact, and what is waived.",
+)
+app.command(
+    "flows.command_mirror:mirror",
+    help="Copy an artifact with all its evidence to a second registry or layout.",
+)
 
 
 class Exit(IntEnum):

@@ -12,6 +12,7 @@ from flows.calibration import measured_burst
 from flows.course import courses
 from flows.errand import Errand
 from flows.progress import Progress
+from flows.quarantine import Lookout
 from flows.story import Tone, tell
 from flows.tenure import Tenure
 from tasks import platforms
@@ -28,10 +29,11 @@ Converged = Callable[[], FleetStatus]
 
 
 class Observation:
-    """What one rollout has seen, and its judge."""
+    """What one rollout has seen, its judge, and who looks whether its candidate is quarantined meanwhile."""
 
     def __init__(self, held: Tenure, errand: Errand) -> None:
         self._held, self._errand = held, errand
+        self.lookout = Lookout(errand.release.artifact)
         spec, place = errand.release.spec, errand.place
         judged = [one for one in spec.environments if not isinstance(one.strategy, AllAtOnce)]
         burst = measured_burst(errand.environment)
@@ -50,6 +52,8 @@ class Observation:
         started_at = last.at
         while True:
             time.sleep(settings.interval_seconds)
+            if ended := self.lookout.judgement():
+                return ended
             if plan(step.spec, fleet.read(errand.environment), errand.admitted):
                 converged()
             followed = following(last, counted(errand))

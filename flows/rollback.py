@@ -33,16 +33,24 @@ def rollback(service: str, environment: str, reason: str = "asked for") -> Deplo
             raise NotFoundError(
                 f"{service} does not run in {environment}; `bakewell status` lists what runs"
             )
-        target = choose(held, state)
-        held.record(target.release, RolledBack(target, reason, getpass.getuser()))
-        settle(held)
-        tell(
-            f"{state.stable.release} was rolled back to {target.release}",
-            Tone.GOOD,
-            where=f"{service} {environment}",
-        )
-        publish_report(held.journal, service, target.release)
-        return target
+        return go_back(held, state, reason)
+
+
+def go_back(
+    held: Tenure, state: EnvironmentState, reason: str, by: str = "", quarantine: str = ""
+) -> Deployed:
+    """NotFoundError, and nothing was changed, if there is nothing to go back to. `quarantine`: see `RolledBack`."""
+    target, service = choose(held, state), held.lease.service
+    held.record(target.release, RolledBack(target, reason, by or getpass.getuser(), quarantine))
+    settle(held)
+    gone = state.stable.release if state.stable else "what ran there"
+    tell(
+        f"{gone} was rolled back to {target.release}",
+        Tone.GOOD,
+        where=f"{service} {held.lease.environment}",
+    )
+    publish_report(held.journal, service, target.release)
+    return target
 
 
 def choose(held: Tenure, state: EnvironmentState) -> Deployed:

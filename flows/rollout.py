@@ -17,6 +17,7 @@ from flows.starting import pass_start_gate
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
+from flows.vouching import attest_defeat, attest_outcome
 from flows.watching import watch
 from tasks import platforms
 from tasks.errors import NotReadyError, TransientError
@@ -62,12 +63,18 @@ def rollout(service: str, release: str, environment: str, despite_burn: str = ""
             begin(held, errand)
             seen = Observation(held, errand)
             for index, step in enumerate(errand.steps):
+                stop_if_quarantined(held, errand, seen)
                 take(held, errand, index, step, seen)
+            stop_if_quarantined(held, errand, seen)
             judgement = promote(held, errand)
         except BaseException as error:
             withdraw(held, release, *why(error))
+            attest_defeat(errand.release.artifact, release, environment)
             raise
-    watch(errand, seen)
+    try:
+        attest_outcome(errand.release.artifact, release, environment)
+    finally:  # whatever cannot be attested: what serves users is watched
+        watch(errand, seen)
     return judgement
 
 
@@ -76,6 +83,13 @@ def begin(held: Tenure, errand: Errand) -> None:
         errand.environment, errand.release.artifact, errand.place.replicas, str(this_run.id or "")
     )
     held.record(errand.release.id, started)
+
+
+def stop_if_quarantined(held: Tenure, errand: Errand, seen: Observation) -> None:
+    """StoppedError. It was admitted when this began: hours ago, if somebody had to approve it."""
+    if ended := seen.lookout.judgement():
+        held.record(errand.release.id, VerdictGiven(ended))
+        raise StoppedError(errand.where, ended)
 
 
 def take(held: Tenure, errand: Errand, index: int, step: Step, seen: Observation) -> None:
@@ -129,6 +143,9 @@ def scale(held: Tenure, errand: Errand) -> Judgement:
     if errand.stable and errand.stable.replicas != errand.place.replicas:
         held.record(errand.stable.release, Scaled(errand.place.replicas))
         settle(held)
+    if errand.stable:  # whoever promoted it may have died before it could attest that
+        here = errand.environment.name
+        attest_outcome(errand.stable.artifact, errand.stable.release, here)
     return Judgement(
         Verdict.PROMOTE,
         f"{errand.release.artifact.short} was stable in {errand.place.name} already",

@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import repeat
 
+from flows.quarantine import in_force, problems_of
 from tasks import platforms
 from tasks.errors import BakewellError
+from tasks.evidence import Quarantine
 from tasks.journal.rules import EnvironmentState, desired, fold
 from tasks.model import FleetSpec, FleetStatus, Lease
 
@@ -27,8 +30,9 @@ def statuses(service: str | None) -> list[EnvironmentReport]:
     journal = platforms.journal()
     states = list(fold(journal.events(service)).environments.values())
     leases = [journal.holder(state.environment.service, state.environment.name) for state in states]
+    quarantines = in_force(datetime.now(UTC))
     with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(_report, states, leases))
+        return list(pool.map(_report, states, leases, repeat(quarantines)))
 
 
 def healed(service: str | None) -> None:
@@ -40,14 +44,16 @@ def healed(service: str | None) -> None:
         tell(done, where=f"{state.environment.service} {state.environment.name}")
 
 
-def _report(state: EnvironmentState, lease: Lease | None) -> EnvironmentReport:
-    wanted = desired(state, datetime.now(UTC))
+def _report(
+    state: EnvironmentState, lease: Lease | None, quarantines: tuple[Quarantine, ...]
+) -> EnvironmentReport:
+    wanted, held = desired(state, datetime.now(UTC)), tuple(problems_of(state, quarantines))
     try:
         found = platforms.connect(state.environment.platform).fleet.read(state.environment)
     except BakewellError as error:
-        return EnvironmentReport(state, wanted, None, lease, (f"could not be read: {error}",))
+        return EnvironmentReport(state, wanted, None, lease, (f"could not be read: {error}", *held))
     return EnvironmentReport(
-        state, wanted, found, lease, tuple(_problems(state, wanted, found, lease))
+        state, wanted, found, lease, (*held, *_problems(state, wanted, found, lease))
     )
 
 

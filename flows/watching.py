@@ -14,6 +14,7 @@ from flows.observation import Observation, counted
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
+from flows.vouching import attest_defeat
 from tasks import platforms
 from tasks.journal.rules import RolledBack, Sampled, VerdictGiven, fold, record
 from tasks.model import Judgement, Sample, Unseen, Verdict
@@ -106,4 +107,5 @@ def _go_back(held: Tenure, errand: Errand, judgement: Judgement) -> None:
         Tone.BAD,
         where=errand.where,
     )
+    attest_defeat(errand.release.artifact, errand.release.id, errand.environment.name)
     raise StoppedError(errand.where, judgement)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from tasks.errors import CorruptError
+from tasks.evidence import Quarantine
 from tasks.journal.events import (
     Approved,
     BakedBody,
@@ -11,6 +12,8 @@ from tasks.journal.events import (
     Bypassed,
     Healed,
     Promoted,
+    Quarantined,
+    QuarantineLifted,
     ReleaseFinished,
     ReleaseStarted,
     RolledBack,
@@ -165,7 +168,20 @@ def _upkeep_words(body: Body) -> str:
             return "taken down"
         case Healed(reason):
             return f"healed: {reason}"
+        case Quarantined(quarantine):
+            return quarantine_words(quarantine)
+        case QuarantineLifted(kind, what, reason, by):
+            return f"quarantine of the {kind.value} {what} lifted by {by}: {reason}"
     raise TypeError(f"no words for {type(body).__name__}")
+
+
+def quarantine_words(quarantine: Quarantine) -> str:
+    """Of what, by whom, until when, and why."""
+    end = f"until {moment(quarantine.until)} UTC" if quarantine.until else "until it is lifted"
+    return (
+        f"the {quarantine.kind.value} {quarantine.what} is quarantined by {quarantine.by} {end}:"
+        f" {quarantine.reason}"
+    )
 
 
 def _reused(reused: bool) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks import mirrors
 from tasks.errors import InvalidInputError
 from tasks.model import Environment
 from tasks.ports import ArtifactStore, Fleet, Journal, Metrics, PastMetrics, Prober, Scanner
@@ -56,14 +57,26 @@ def this_owner(what: str) -> str:
 
 
 def store(repository: str) -> ArtifactStore:
-    """The store that a repository string names (see `Artifact.repository`)."""
-    from tasks.adapters import layout, memory_store, registry
+    """The store that a repository string names (see `Artifact.repository`), read from the mirrors that $BAKEWELL_MIRRORS
+    names for it where it does not answer or has lost what is asked for."""
+    named = os.environ.get(mirrors.VARIABLE, "").strip()
+    others = mirrors.mirrors_of(repository, mirrors.parse_mirrors(named)) if named else ()
+    if not others:
+        return plain_store(repository)
+    from tasks.adapters.mirrored import MirroredStore
+
+    return MirroredStore(plain_store(repository), [plain_store(one) for one in others])
+
+
+def plain_store(repository: str) -> ArtifactStore:
+    """That store alone, whoever mirrors it; with the user and password that `docker login` left for its registry."""
+    from tasks.adapters import docker_login, layout, memory_store, registry
 
     if repository.startswith("layout:"):
         return layout.LayoutStore(Path(repository.removeprefix("layout:")))
     if repository.startswith("memory:"):
         return memory_store.store_named(repository)
-    return registry.RegistryStore(repository)
+    return registry.RegistryStore(repository, lambda: docker_login.credentials_for(repository))
 
 
 def store_for(spec: ServiceSpec) -> ArtifactStore:

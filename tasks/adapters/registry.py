@@ -20,6 +20,7 @@ from tasks.adapters.registry_session import (
     split_repository,
     unreachable,
 )
+from tasks.adapters.tags import for_people, refuse_to_move, refuse_unless_set
 from tasks.errors import CorruptError, InvalidInputError, RefusedError, TransientError
 from tasks.ports import Descriptor
 
@@ -87,12 +88,27 @@ class RegistryStore:
     def put_manifest(self, raw: bytes, tag: str | None = None) -> str:
         manifest = oci.checked_manifest(raw)
         digest = oci.digest_of(raw)
-        reference = oci.checked_tag(tag) if tag else digest
-        answer = self._send_manifest(raw, manifest, reference)
+        if tag and not oci.may_move(tag):
+            answer = self._send_once(raw, manifest, oci.checked_tag(tag))
+        else:
+            answer = self._send_manifest(raw, manifest, tag or digest)
         subject = oci.subject_of(manifest)
         if subject and not answer.headers.get("oci-subject"):
             self._list_referrer(subject, oci.describe(raw, manifest))
         return digest
+
+    def tag_once(self, digest: str, tag: str) -> str:
+        return self.put_manifest(self.manifest(digest), for_people(tag))
+
+    def _send_once(self, raw: bytes, manifest: dict[str, Any], tag: str) -> httpx.Response:
+        """Look, write, look again: no registry offers one step. Writers on this machine wait for each other; of two on
+        different machines, the one whose tag was overwritten before its second look is told so."""
+        digest = oci.digest_of(raw)
+        with locked_name(f"{self._repository}:{tag}"):
+            refuse_to_move(self._repository, tag, self.resolve(tag), digest)
+            answer = self._send_manifest(raw, manifest, tag)
+            refuse_unless_set(self._repository, tag, self.resolve(tag), digest)
+        return answer
 
     def _send_manifest(
         self, raw: bytes, manifest: dict[str, Any], reference: str

@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from tasks.errors import CorruptError
+from tasks.evidence import Quarantine, QuarantineKind
 from tasks.journal.samples import PACKED, packed, unpacked
 from tasks.model import (
     Artifact,
@@ -45,6 +46,12 @@ class EventKind(StrEnum):
     WENT_DOWN = "went down"
     HEALED = "healed"
     RELEASE_FINISHED = "release finished"
+    QUARANTINED = "quarantined"
+    QUARANTINE_LIFTED = "quarantine lifted"
+
+
+EVERY_SERVICE: Final = ""
+"""The service of lines that are about no single one: `journal.events(EVERY_SERVICE)` reads these alone."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +149,13 @@ class Withdrawn:
 
 @dataclass(frozen=True)
 class RolledBack:
+    """`quarantine`: what it was that had to go (`artifact sha256:…`). Whom a quarantine has replaced stays vetted: the
+    quarantine alone keeps it out, and can be lifted. Empty: it was rolled back for what it did."""
+
     to: Deployed
     reason: str
     by: str
+    quarantine: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,6 +185,23 @@ class ReleaseFinished:
     outcome: str
 
 
+@dataclass(frozen=True)
+class Quarantined:
+    """Written under EVERY_SERVICE. Of several lines about the same thing the newest counts."""
+
+    quarantine: Quarantine
+
+
+@dataclass(frozen=True)
+class QuarantineLifted:
+    """Written under EVERY_SERVICE. `by` is a claim."""
+
+    kind: QuarantineKind
+    what: str
+    reason: str
+    by: str
+
+
 Body = (
     BakedBody
     | ReleaseStarted
@@ -191,6 +219,8 @@ Body = (
     | WentDown
     | Healed
     | ReleaseFinished
+    | Quarantined
+    | QuarantineLifted
 )
 
 BODIES: Final[dict[EventKind, type[Body]]] = {
@@ -210,6 +240,8 @@ BODIES: Final[dict[EventKind, type[Body]]] = {
     EventKind.WENT_DOWN: WentDown,
     EventKind.HEALED: Healed,
     EventKind.RELEASE_FINISHED: ReleaseFinished,
+    EventKind.QUARANTINED: Quarantined,
+    EventKind.QUARANTINE_LIFTED: QuarantineLifted,
 }
 KINDS: Final = {body: kind for kind, body in BODIES.items()}
 

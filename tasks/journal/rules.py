@@ -8,7 +8,9 @@ from typing import Final, TypeVar
 
 from tasks.chain import FIRST, hash_of
 from tasks.errors import CorruptError
+from tasks.evidence import Quarantine
 from tasks.journal.events import (
+    EVERY_SERVICE,
     Approved,
     BakedBody,
     Body,
@@ -17,6 +19,8 @@ from tasks.journal.events import (
     EventKind,
     Healed,
     Promoted,
+    Quarantined,
+    QuarantineLifted,
     ReleaseFinished,
     ReleaseStarted,
     RolledBack,
@@ -33,11 +37,13 @@ from tasks.journal.events import (
     record,
     written,
 )
+from tasks.journal.quarantines import quarantines_after
 from tasks.model import Artifact, Environment, FleetSpec, Group, Role, Source, Step
 from tasks.ports import Event
 from tasks.service import ServiceSpec
 
 __all__ = [  # the words of events.py are said here, too: flows need one address for the journal
+    "EVERY_SERVICE",
     "Approved",
     "BakedBody",
     "Body",
@@ -49,6 +55,8 @@ __all__ = [  # the words of events.py are said here, too: flows need one address
     "EventKind",
     "Healed",
     "Promoted",
+    "QuarantineLifted",
+    "Quarantined",
     "ReleaseFinished",
     "ReleaseStarted",
     "ReleaseState",
@@ -165,10 +173,15 @@ class ReleaseState:
 
 @dataclass(frozen=True)
 class State:
-    """Environments by (service, name), releases by (service, id), each in the order of their first event."""
+    """Environments by (service, name), releases by (service, id), each in the order of their first event.
+
+    `quarantines` are those that were not lifted, newest last: also those that are over (a fold has no clock). They are of
+    every service, so one service's lines alone know of none.
+    """
 
     environments: Mapping[Key, EnvironmentState] = field(default_factory=dict)
     releases: Mapping[Key, ReleaseState] = field(default_factory=dict)
+    quarantines: tuple[Quarantine, ...] = ()
 
 
 # Most lines are samples. What does not change the state is not even parsed.
@@ -187,6 +200,7 @@ def fold(events: Iterable[Event], begin: State | None = None) -> State:
     """What is true after these events: `fold(a + b) == fold(b, fold(a))`. `begin` is not changed."""
     begin = begin or State()
     environments, releases = dict(begin.environments), dict(begin.releases)
+    quarantines = begin.quarantines
     for event in events:
         if event.kind in TOLD_ONLY:
             continue
@@ -194,10 +208,12 @@ def fold(events: Iterable[Event], begin: State | None = None) -> State:
         if isinstance(body, ReleaseStarted | ReleaseFinished):
             key = (event.service, event.release)
             releases[key] = _release_after(releases.get(key), event, body)
+        elif isinstance(body, Quarantined | QuarantineLifted):
+            quarantines = quarantines_after(quarantines, body)
         else:
             key = (event.service, event.environment)
             environments[key] = _environment_after(environments.get(key), event, body)
-    return State(environments, releases)
+    return State(environments, releases, quarantines)
 
 
 def _release_after(
@@ -300,7 +316,7 @@ def _withdrawn(state: EnvironmentState, event: Event, body: Withdrawn) -> Enviro
 
 def _rolled_back(state: EnvironmentState, body: RolledBack) -> EnvironmentState:
     """Whom somebody has rolled back is vetted no longer: the next roll-back must not return to it."""
-    gone = state.stable.artifact.digest if state.stable else ""
+    gone = state.stable.artifact.digest if state.stable and not body.quarantine else ""
     was = f"{state.stable.release} " if state.stable else ""
     return EnvironmentState(
         state.environment,

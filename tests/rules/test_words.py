@@ -20,6 +20,7 @@ from flows.words import (
     percent,
     verdict_of,
 )
+from tasks.evidence import Quarantine, QuarantineKind
 from tasks.journal.events import (
     KINDS,
     Approved,
@@ -28,6 +29,8 @@ from tasks.journal.events import (
     Bypassed,
     Healed,
     Promoted,
+    Quarantined,
+    QuarantineLifted,
     ReleaseFinished,
     RolledBack,
     RolloutStarted,
@@ -157,6 +160,18 @@ TOLD: list[tuple[Body, str]] = [
     (WentDown(), "taken down"),
     (Healed("one had died"), "healed: one had died"),
     (ReleaseFinished("promoted in prod"), "promoted in prod"),
+    (
+        Quarantined(Quarantine(QuarantineKind.PACKAGE, "leaky@*", "stolen key", "ann", NOON)),
+        "the package leaky@* is quarantined by ann until it is lifted: stolen key",
+    ),
+    (
+        Quarantined(Quarantine(QuarantineKind.BASE, "sha256:1", "old", "ann", NOON, NOON)),
+        "until 2026-03-01 12:00:00 UTC: old",
+    ),
+    (
+        QuarantineLifted(QuarantineKind.PACKAGE, "leaky@*", "a false alarm", "bob"),
+        "quarantine of the package leaky@* lifted by bob: a false alarm",
+    ),
 ]
 
 

@@ -1,0 +1,56 @@
+"""What an artifact is made of, out of what is written about it: bases, layers, packages. Pure.
+
+Specifications: OCI image-spec 1.1 (annotations, rootfs.diff_ids), SLSA v1 provenance (resolvedDependencies), CycloneDX 1.6.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from tasks.evidence import Package
+
+BASE_DIGEST: Final = "org.opencontainers.image.base.digest"
+BASE_NAME: Final = "org.opencontainers.image.base.name"
+
+Json = Mapping[str, Any]
+
+
+def base_of(manifest: Json) -> str:
+    """The digest that the manifest says it stands on; empty if it says none."""
+    return str((manifest.get("annotations") or {}).get(BASE_DIGEST) or "")
+
+
+def repository_of_base(manifest: Json) -> str:
+    """Where that base was taken from, without tag or digest; empty if it does not say."""
+    name = str((manifest.get("annotations") or {}).get(BASE_NAME) or "").partition("@")[0]
+    host, colon, tag = name.rpartition(":")
+    return host if colon and "/" not in tag else name
+
+
+def dependencies_of(provenance: Json) -> frozenset[str]:
+    """Digests of everything it was built from: base images, files, packages. Equal digests are equal things."""
+    definition = provenance.get("buildDefinition") or {}
+    listed = [one.get("digest") or {} for one in definition.get("resolvedDependencies") or ()]
+    return frozenset(f"sha256:{one['sha256']}" for one in listed if "sha256" in one)
+
+
+def layers_of(configuration: Json) -> tuple[str, ...]:
+    """Diff ids, lowest first: they say what is in a layer however it is compressed."""
+    return tuple(map(str, (configuration.get("rootfs") or {}).get("diff_ids") or ()))
+
+
+def stands_on(layers: Sequence[str], base: Sequence[str]) -> bool:
+    """By content: it begins with all the base's layers. Nothing stands on a base without any."""
+    return bool(base) and tuple(layers[: len(base)]) == tuple(base)
+
+
+def packages_in(bill: Json) -> frozenset[Package]:
+    """Everything a CycloneDX bill lists, nested components too."""
+    return frozenset(_packages(bill.get("components") or ()))
+
+
+def _packages(components: Iterable[Json]) -> Iterable[Package]:
+    for one in components:
+        group, name = str(one.get("group") or ""), str(one.get("name") or "")
+        purl = str(one.get("purl") or "")
+        yield Package(f"{group}/{name}" if group else name, str(one.get("version") or ""), purl)
+        yield from _packages(one.get("components") or ())
