@@ -97,13 +97,18 @@ class TrivyScanner:
         return _Answer(found, used, known.problem)
 
     def _target(self, artifact: Artifact, work: Path) -> tuple[str, Image]:
-        """What Trivy is told to read: the registry by digest, or a view of the layout with this one image in it."""
+        """What Trivy is told to read: the registry by digest, or a view of the layout with this one image in it.
+
+        A registry is asked by ourselves first: Trivy has one and the same error for an image that is not there, a wrong
+        password and a registry that is down.
+        """
         if artifact.repository.startswith("layout:"):
             folder = Path(artifact.repository.removeprefix("layout:"))
             view = _view(folder, artifact.digest, self._open_store(artifact.repository), work)
             return artifact.digest, Image(input=str(view))
         if "/" not in artifact.repository:
             raise InvalidInputError(f"asked to scan {artifact.reference}; Trivy cannot read there")
+        self._open_store(artifact.repository).manifest(artifact.digest)
         return artifact.reference, Image(source=("remote",))
 
 
