@@ -84,33 +84,34 @@ def test_a_hanging_scanner_is_killed_at_the_deadline_with_everything_it_started(
     assert until(lambda: alive(pids) == []), "nothing of it is left"
 
 
-def ignorant(home: Path) -> TrivyScanner:
+@pytest.fixture
+def ignorant(home: Path, store: LayoutStore, monkeypatch: pytest.MonkeyPatch) -> TrivyScanner:
     """One that does not ask a registry before Trivy does: as if it had fallen silent in between."""
-
-    class Unasked(LayoutStore):
-        def manifest(self, digest: str) -> bytes:
-            return b""
-
-    return TrivyScanner(home, lambda repository: Unasked(home))
+    monkeypatch.setattr("tasks.adapters.trivy_layers.named", lambda store, artifact: {})
+    return scanner(home, store)
 
 
-def test_a_registry_that_accepts_and_says_nothing_is_given_up_at_the_deadline(home: Path) -> None:
+def test_a_registry_that_accepts_and_says_nothing_is_given_up_at_the_deadline(
+    ignorant: TrivyScanner,
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         where = f"127.0.0.1:{silent.getsockname()[1]}/hello"
         began = time.monotonic()
-        report = ignorant(home).scan(Artifact("hello", f"sha256:{'1' * 64}", where), 3).report
+        report = ignorant.scan(Artifact("hello", f"sha256:{'1' * 64}", where), 3).report
         assert time.monotonic() - began < 6
     assert isinstance(report, ScanNotDone)
     assert where in report.reason
 
 
-def test_a_registry_that_hangs_inside_a_tls_handshake_is_given_up_too(home: Path) -> None:
+def test_a_registry_that_hangs_inside_a_tls_handshake_is_given_up_too(
+    ignorant: TrivyScanner,
+) -> None:
     """There Trivy heeds neither its own time limit nor SIGTERM."""
     name = socket.gethostname()  # not known as loopback, so it is asked by https
     with socket.create_server((socket.gethostbyname(name), 0)) as silent:
         where = f"{name}:{silent.getsockname()[1]}/hello"
         began = time.monotonic()
-        report = ignorant(home).scan(Artifact("hello", f"sha256:{'1' * 64}", where), 3).report
+        report = ignorant.scan(Artifact("hello", f"sha256:{'1' * 64}", where), 3).report
         assert time.monotonic() - began < 6
         connection, _ = silent.accept()
         with connection:
