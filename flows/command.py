@@ -28,18 +28,20 @@ app = App(
     version="0.2.0",
 )
 
-# Only when asked for: the judge's numpy must not slow down `bakewell status`.
-app.command(
-    "flows.command_judge:explain", help="Show why a release was promoted, or not: the evidence."
-)
-app.command(
-    "flows.command_judge:judge",
-    help="Ask the judge: what it will see, what it would have said, how often it is wrong.",
-)
-app.command(
-    "flows.command_quarantine:quarantine",
-    help="Say what may not run anywhere: an artifact, what stands on a base, what contains a package.",
-)
+# Imported only when asked for: the judge's numpy must not slow down `bakewell status`.
+for where, words in {
+    "explain": "Show why a release was promoted, or not: the evidence.",
+    "judge": "Ask the judge: what it will see, what it would have said, how often it is wrong.",
+}.items():
+    app.command(f"flows.command_judge:{where}", help=words)
+for where, words in {
+    "keys": "Who signs here, and whose signatures count: list, rotate, trust, distrust.",
+    "mirror": "Copy an artifact with all its evidence to a second registry or layout.",
+    "policy": "Ask the policies: which there are, what they say of an artifact, and what is waived.",
+    "quarantine": "Say what may not run anywhere: an artifact, what stands on a base, what contains a package.",
+    "trivy": "The scanner: what it knows, and a mirror of it.",
+}.items():
+    app.command(f"flows.command_{where}:{where}", help=words)
 
 
 class Exit(IntEnum):

@@ -10,7 +10,9 @@ from tasks.admit.rules import Facts
 from tasks.evidence import Checked, Dossier, Kind, Proof
 from tasks.journal.rules import BakedBody, EventKind, body_of
 from tasks.policy import Policy, RequiredKind
+from tasks.sign.provenance import read_provenance
 from tasks.sign.rules import newest_scan
+from tasks.sign.statements import promoted_in, tested_in
 
 # The most telling first: what was moved or altered on purpose must not be hidden by what is merely somebody else's.
 WORST_FIRST = (
@@ -33,6 +35,9 @@ def facts_of(dossier: Dossier, policy: Policy) -> Facts:
         signatures=dossier.signatures,
         evidence={kind: checked(dossier, Kind(kind.value)) for kind in RequiredKind},
         scan=newest_scan(dossier.valid(Kind.SCAN), artifact.digest),
+        provenances=tuple(filter(None, map(read_provenance, dossier.valid(Kind.PROVENANCE)))),
+        tested_in=tested_in(dossier.valid(Kind.SMOKE_TEST)),
+        promoted_in=promoted_in(dossier.valid(Kind.VERDICT)),
         bases_known_since=bases_known_since() if policy.base.min_age_hours else {},
         quarantined=grounds(quarantined(artifact, dossier)),
     )

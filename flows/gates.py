@@ -4,6 +4,7 @@ from flows.errand import Errand
 from flows.observation import Converged, Observation
 from flows.story import Tone, tell
 from flows.tenure import Tenure
+from flows.vouching import attest_smoke
 from tasks.journal.rules import VerdictGiven
 from tasks.model import Gate, Judgement, Step, Verdict
 from tasks.rollout.actions import smoke_test
@@ -23,8 +24,11 @@ def pass_gate(
             judgement = seen.until_decided(step, converged)
         case _:
             return Judgement(Verdict.PROMOTE, "all instances are ready")
-    held.record(errand.release.id, VerdictGiven(judgement))
+    line = held.record(errand.release.id, VerdictGiven(judgement))
     tone = Tone.GOOD if judgement.verdict is Verdict.PROMOTE else Tone.BAD
     words = f"{step.gate.value}: {judgement.verdict.value}: {judgement.reason}"
     tell(words, tone, where=errand.where)
+    if step.gate is Gate.SMOKE:
+        told = errand.release
+        attest_smoke(told.artifact, errand.environment.name, told.spec.smoke, judgement, line)
     return judgement

@@ -16,6 +16,7 @@ from flows.rollout import rollout
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from flows.unchanged import Released, is_unchanged, nothing_to_do
+from flows.vouching import attest_origin
 from tasks import platforms
 from tasks.adapters.git import source_of
 from tasks.adapters.service_file import read_service
@@ -29,7 +30,7 @@ from tasks.policy import PolicyInForce
 from tasks.scan.actions import scan_artifact
 from tasks.service import ServiceSpec
 from tasks.sign import evidence
-from tasks.sign.actions import attest_artifact, sign_artifact
+from tasks.sign.actions import attest_artifact, sign_artifact, tag_release
 from tasks.sign.rules import scan_statements
 
 
@@ -71,7 +72,7 @@ def release(request: ReleaseRequest) -> Released:
             return nothing_to_do(held, baked.artifact, places)
         name = start(held, spec, folder, baked)
         try:
-            vouch(name, spec, baked, policies)
+            vouch(held, name, spec, baked, policies)
             for place in places:
                 rollout(spec.service, name, place, request.despite_burn)
         except Exception as error:
@@ -105,9 +106,13 @@ def start(held: Tenure, spec: ServiceSpec, folder: Path, baked: Baked) -> str:
 
 
 def vouch(
-    name: str, spec: ServiceSpec, baked: Baked, policies: Mapping[str, PolicyInForce]
+    held: Tenure, name: str, spec: ServiceSpec, baked: Baked, policies: Mapping[str, PolicyInForce]
 ) -> None:
-    """Scan, judge the scan, sign. NotAdmittedError stops the release before anything has started."""
+    """Scan, judge the scan, sign and say where it comes from. NotAdmittedError stops the release before anything has started.
+
+    What is refused has its scan beside it and nothing of the builder's: to some verifiers any statement by the builder's
+    key is as good as a signature.
+    """
     scanned = scan_artifact(baked.artifact)
     attest_artifact(baked.artifact, scan_statements(scanned, evidence.examine(baked.artifact)))
     where = f"{spec.service} {name}"
@@ -120,6 +125,8 @@ def vouch(
         if refused and not number:
             raise NotAdmittedError(refusal(baked.artifact, policy, ruling))
     sign_artifact(baked.artifact)
+    attest_origin(held, held.state().releases[spec.service, name], baked)
+    tag_release(baked.artifact, name)
     tell(f"signed {baked.artifact.digest}", Tone.GOOD, where=where)
 
 

@@ -17,6 +17,7 @@ from flows.starting import pass_start_gate
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
+from flows.vouching import attest_defeat, attest_outcome
 from flows.watching import watch
 from tasks import platforms
 from tasks.errors import NotReadyError, TransientError
@@ -68,8 +69,12 @@ def rollout(service: str, release: str, environment: str, despite_burn: str = ""
             judgement = promote(held, errand)
         except BaseException as error:
             withdraw(held, release, *why(error))
+            attest_defeat(errand.release.artifact, release, environment)
             raise
-    watch(errand, seen)
+    try:
+        attest_outcome(errand.release.artifact, release, environment)
+    finally:  # whatever cannot be attested: what serves users is watched
+        watch(errand, seen)
     return judgement
 
 
@@ -138,6 +143,9 @@ def scale(held: Tenure, errand: Errand) -> Judgement:
     if errand.stable and errand.stable.replicas != errand.place.replicas:
         held.record(errand.stable.release, Scaled(errand.place.replicas))
         settle(held)
+    if errand.stable:  # whoever promoted it may have died before it could attest that
+        here = errand.environment.name
+        attest_outcome(errand.stable.artifact, errand.stable.release, here)
     return Judgement(
         Verdict.PROMOTE,
         f"{errand.release.artifact.short} was stable in {errand.place.name} already",

@@ -14,7 +14,7 @@ from tasks import platforms
 from tasks.errors import BakewellError, LateWriterError
 from tasks.journal.rules import Body, EnvironmentState, State, fold, record
 from tasks.model import Lease
-from tasks.ports import Journal
+from tasks.ports import Event, Journal
 
 LEASE_SECONDS = 20.0
 
@@ -30,9 +30,11 @@ class Tenure:
     def token(self) -> int:
         return self.lease.token
 
-    def record(self, release: str, body: Body) -> None:
-        """Journal one event under this lease; LateWriterError if somebody else has taken over."""
-        record(self.journal, self.lease.service, self.lease.environment, release, body, self.lease)
+    def record(self, release: str, body: Body) -> Event:
+        """Journal one event under this lease; LateWriterError if somebody else has taken over. The line as it stands."""
+        return record(
+            self.journal, self.lease.service, self.lease.environment, release, body, self.lease
+        )
 
     def state(self) -> State:
         """What the journal says now."""

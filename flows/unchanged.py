@@ -10,8 +10,10 @@ from flows.tenure import Tenure, tenure
 from tasks import platforms
 from tasks.adapters.service_file import read_service
 from tasks.bake.bakery import known_artifact
+from tasks.evidence import Kind
 from tasks.model import Artifact
 from tasks.service import ServiceSpec
+from tasks.sign import evidence
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,12 @@ def is_unchanged(held: Tenure, spec: ServiceSpec, artifact: Artifact, places: li
             return False
         if stable.replicas != wanted.replicas:
             return False
-    return True
+    return _has_an_origin(artifact)
+
+
+def _has_an_origin(artifact: Artifact) -> bool:
+    """What older versions released has no provenance: it is vouched for now, and nothing is rolled."""
+    return bool(evidence.examine(artifact).valid(Kind.PROVENANCE))
 
 
 def nothing_to_do(held: Tenure, artifact: Artifact, places: list[str]) -> Released:

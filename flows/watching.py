@@ -17,6 +17,7 @@ from flows.rollback import choose
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
+from flows.vouching import attest_defeat
 from tasks import platforms
 from tasks.journal.rules import Deployed, RolledBack, Sampled, VerdictGiven, fold, record
 from tasks.model import Admission, Judgement, Sample, Unseen, Verdict
@@ -110,6 +111,7 @@ def _go_back(held: Tenure, errand: Errand, judgement: Judgement) -> None:
         Tone.BAD,
         where=errand.where,
     )
+    attest_defeat(errand.release.artifact, errand.release.id, errand.environment.name)
     raise StoppedError(errand.where, judgement)
 
 

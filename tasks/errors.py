@@ -28,6 +28,14 @@ class CorruptError(RefusedError):
     """Bytes are not what their digest or hash says: tampering or a broken disk."""
 
 
+class TagConflictError(RefusedError):
+    """A tag that people read stands for another digest already. It never moves."""
+
+
+class TooLargeError(RefusedError):
+    """More bytes than anybody honest would send; reading was given up at the limit."""
+
+
 class NotAdmittedError(RefusedError):
     """Invariant 2: an artifact without complete evidence was about to start."""
 

@@ -9,7 +9,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from tasks.model import Admission, Artifact
+from pydantic import JsonValue
+
+from tasks.model import Admission, Artifact, Source, Verdict
 
 # ---- what was found in an artifact ---------------------------------------------------------------
 
@@ -83,7 +85,7 @@ class ScanNotDone:
 class Scanned:
     """What one look at an artifact told: what is wrong with it, and what is inside.
 
-    The bills are JSON; empty where none could be made: a policy that asks for them then refuses.
+    The bills are JSON; empty where none could be made (the report then says that the scan was not done).
     """
 
     report: ScanReport | ScanNotDone
@@ -101,13 +103,17 @@ class Package:
     licences: tuple[str, ...] = ()
 
 
+# ---- where it comes from -------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Provenance:
-    """Where an artifact comes from, as its builder says (SLSA provenance v1).
+    """Where an artifact comes from, as its builder says (SLSA provenance v1): ours, or another one's.
 
-    `bases`: digests of the images it was built on. `packages`: purls of what was locked into it. `files` counts what was
-    baked. Times are None where the builder did not say. `builder` and `invocation` are the builder's own names for itself
-    and for the run.
+    `commit` is empty outside Git. `dirty`: the tree differed from the commit, or there was none. `bases`: digests of the
+    images it was built on, `base_names` what they were called. `packages`: purls of what was locked into it. `files`
+    counts what was baked. Times are None where the builder did not say. `builder` and `invocation` are the builder's own
+    names for itself and for the run.
     """
 
     repository: str
@@ -115,11 +121,56 @@ class Provenance:
     dirty: bool
     builder: str
     bases: tuple[str, ...] = ()
+    base_names: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     files: int = 0
     started_at: datetime | None = None
     finished_at: datetime | None = None
     invocation: str = ""
+    versions: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def source(self) -> Source:
+        return Source(self.repository, self.commit, self.dirty)
+
+
+# ---- what was tried with it ----------------------------------------------------------------------
+
+
+class SmokeResult(StrEnum):
+    """As in-toto's test-result predicate spells them."""
+
+    PASSED = "PASSED"
+    WARNED = "WARNED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True)
+class SmokeTested:
+    """What its smoke test in one environment told. `line` is the hash of the journal's line, empty where others tested."""
+
+    environment: str
+    result: SmokeResult
+    at: datetime
+    path: str
+    reason: str = ""
+    release: str = ""
+    line: str = ""
+
+
+@dataclass(frozen=True)
+class RolloutVerdict:
+    """What came of one rollout. `numbers` is what the judge based it on, `line` the hash of the journal's line that ended it."""
+
+    environment: str
+    platform: str
+    verdict: Verdict
+    reason: str
+    release: str
+    started_at: datetime
+    at: datetime
+    numbers: Mapping[str, JsonValue] = field(default_factory=dict)
+    line: str = ""
 
 
 # ---- who says what -------------------------------------------------------------------------------

@@ -30,6 +30,9 @@ MANIFEST_BYTES_AT_MOST = 4 * 1024 * 1024  # what distribution-spec 1.1 asks regi
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}")
+_EVIDENCE_TAG = re.compile(r"sha256-(?P<hex>[0-9a-f]{64})(\.[a-z]+)?")
+_MOVING_TAG = re.compile(rf"{_EVIDENCE_TAG.pattern}|k-[0-9a-f]+|[0-9]+")
+_EVIDENCE_SUFFIXES = (".sig", ".att", ".sbom")
 
 
 def digest_of(raw: bytes) -> str:
@@ -63,6 +66,23 @@ def checked_tag(tag: str) -> str:
     return tag
 
 
+def may_move(tag: str) -> bool:
+    """Whether machines keep this tag: lists of evidence and signatures, what a bake finds its inputs by (`k-…`), the
+    schema of a database (a number). All others are for people: set once, they never stand for another digest."""
+    return _MOVING_TAG.fullmatch(tag) is not None
+
+
+def evidence_tags(digest: str) -> tuple[str, ...]:
+    """Under which cosign 2 keeps signatures, attestations and bills of materials of a manifest."""
+    return tuple(f"sha256-{hex_of(digest)}{suffix}" for suffix in _EVIDENCE_SUFFIXES)
+
+
+def evidence_about(tag: str) -> str | None:
+    """The digest whose evidence such a tag holds (the list of its referrers, too); None of any other tag."""
+    found = _EVIDENCE_TAG.fullmatch(tag)
+    return f"sha256:{found['hex']}" if found else None
+
+
 def people_tags(tags: set[str]) -> tuple[str, ...]:
     """Tags without those that only hold lists of referrers."""
     return tuple(sorted(tag for tag in tags if not _REFERRERS_TAG.fullmatch(tag)))
@@ -72,7 +92,7 @@ def parsed(raw: bytes) -> dict[str, Any] | None:
     """A manifest or index as a mapping, or None if these bytes are neither."""
     try:
         value = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):  # nested without end: nobody honest writes that
         return None
     if not isinstance(value, dict) or value.get("schemaVersion") != 2:
         return None

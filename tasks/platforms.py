@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks import mirrors
 from tasks.errors import InvalidInputError
 from tasks.model import Environment
 from tasks.ports import ArtifactStore, Fleet, Journal, Metrics, PastMetrics, Prober, Scanner
@@ -17,7 +18,7 @@ from tasks.sources import PrometheusSource, Sli
 
 if TYPE_CHECKING:
     from tasks.adapters.admissions import Admissions
-    from tasks.adapters.cosign_key import LocalKeys
+    from tasks.adapters.keyring import Keyring
     from tasks.policy import PolicyInForce
 
 HOME = "BAKEWELL_HOME"
@@ -56,14 +57,26 @@ def this_owner(what: str) -> str:
 
 
 def store(repository: str) -> ArtifactStore:
-    """The store that a repository string names (see `Artifact.repository`)."""
-    from tasks.adapters import layout, memory_store, registry
+    """The store that a repository string names (see `Artifact.repository`), read from the mirrors that $BAKEWELL_MIRRORS
+    names for it where it does not answer or has lost what is asked for."""
+    named = os.environ.get(mirrors.VARIABLE, "").strip()
+    others = mirrors.mirrors_of(repository, mirrors.parse_mirrors(named)) if named else ()
+    if not others:
+        return plain_store(repository)
+    from tasks.adapters.mirrored import MirroredStore
+
+    return MirroredStore(plain_store(repository), [plain_store(one) for one in others])
+
+
+def plain_store(repository: str) -> ArtifactStore:
+    """That store alone, whoever mirrors it; with the user and password that `docker login` left for its registry."""
+    from tasks.adapters import docker_login, layout, memory_store, registry
 
     if repository.startswith("layout:"):
         return layout.LayoutStore(Path(repository.removeprefix("layout:")))
     if repository.startswith("memory:"):
         return memory_store.store_named(repository)
-    return registry.RegistryStore(repository)
+    return registry.RegistryStore(repository, lambda: docker_login.credentials_for(repository))
 
 
 def store_for(spec: ServiceSpec) -> ArtifactStore:
@@ -71,11 +84,26 @@ def store_for(spec: ServiceSpec) -> ArtifactStore:
     return store(spec.repository or f"layout:{home() / 'artifacts' / spec.service}")
 
 
-def keys() -> "LocalKeys":
-    """Keys of this machine, made on first use and sealed with $COSIGN_PASSWORD (empty unless set, as cosign has it)."""
-    from tasks.adapters.cosign_key import LocalKeys
+def keys() -> "Keyring":
+    """The keys of this machine: made on first use, sealed with $COSIGN_PASSWORD (empty unless set, as cosign has it)."""
+    from tasks.adapters.keyring import Keyring
 
-    return LocalKeys(home() / "keys", os.environ.get("COSIGN_PASSWORD", "").encode())
+    return Keyring(home() / "keys", _key_password())
+
+
+def _key_password() -> bytes:
+    """$COSIGN_PASSWORD, else what the file that $COSIGN_PASSWORD_FILE names holds, without its last line break."""
+    if (given := os.environ.get("COSIGN_PASSWORD")) is not None:
+        return given.encode()
+    if not (named := os.environ.get("COSIGN_PASSWORD_FILE")):
+        return b""
+    try:
+        return Path(named).read_bytes().removesuffix(b"\n").removesuffix(b"\r")
+    except OSError as error:
+        raise InvalidInputError(
+            f"asked for the key password in the file {named} ($COSIGN_PASSWORD_FILE); found {error.strerror}; check the"
+            " path and who may read it"
+        ) from error
 
 
 def policy(name: str) -> "PolicyInForce":
@@ -92,11 +120,11 @@ def admissions() -> "Admissions":
     return Admissions(home() / "admissions")
 
 
-def scanner() -> Scanner:
-    """Trivy, with its vulnerability database in the home."""
+def scanner(say: Callable[[str], None] = lambda _: None) -> Scanner:
+    """Trivy, with its vulnerability database in the home. `say` hears of it when it has to wait for others' scans."""
     from tasks.adapters.trivy import TrivyScanner
 
-    return TrivyScanner(home() / "trivy", store)
+    return TrivyScanner(home() / "trivy", store, say)
 
 
 def _process() -> Platform:

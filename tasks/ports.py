@@ -51,7 +51,14 @@ class ArtifactStore(Protocol):
         """Raw manifest or index. NotFoundError, CorruptError."""
 
     def put_manifest(self, raw: bytes, tag: str | None = None) -> str:
-        """Store a manifest, optionally tagged (moving the tag); index it as a referrer if it has a `subject`. Its digest."""
+        """Store a manifest, optionally tagged; index it as a referrer if it has a `subject`. Its digest.
+
+        Tags that machines keep (`oci.may_move`) move; any other is set once: TagConflictError if it is another's.
+        """
+
+    def tag_once(self, digest: str, tag: str) -> str:
+        """Have a tag for people stand for a manifest that is there, for good. Its digest. NotFoundError,
+        TagConflictError."""
 
     def has_blob(self, digest: str) -> bool: ...
 

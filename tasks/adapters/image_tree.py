@@ -85,7 +85,7 @@ def _free_bytes(trees: Path) -> int:
 def _apply(layer: dict[str, Any], store: ArtifactStore, tree: Path) -> None:
     parts = store.stream(layer["digest"])
     try:
-        with tarfile.open(fileobj=_Stream(parts), mode="r|*") as tar:
+        with tarfile.open(fileobj=BlobStream(parts), mode="r|*") as tar:
             _extract(tar, tree)
     except (tarfile.TarError, EOFError, ValueError) as error:  # ValueError: names no system has
         raise CorruptError(
@@ -211,7 +211,7 @@ def _sweep(trees: Path) -> None:
         _remove(left)
 
 
-class _Stream(io.RawIOBase):
+class BlobStream(io.RawIOBase):
     """Parts of a blob as a file that can be read once."""
 
     def __init__(self, parts: Iterable[bytes]) -> None:

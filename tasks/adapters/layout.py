@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, cast
 
 from tasks import oci
 from tasks.adapters.file_lock import locked
+from tasks.adapters.tags import for_people, refuse_to_move
 from tasks.errors import CorruptError, InvalidInputError, NotFoundError, RefusedError
 from tasks.ports import Descriptor
 
@@ -37,9 +38,11 @@ class LayoutStore:
     def resolve(self, tag: str) -> str | None:
         if oci.is_digest(tag):
             return tag if self._find_manifest(tag) is not None else None
-        oci.checked_tag(tag)
-        tagged = (entry for entry in self._entries() if _tag(entry) == tag)
-        return next((str(entry["digest"]) for entry in tagged), None)
+        return self._tagged(oci.checked_tag(tag))
+
+    def _tagged(self, tag: str) -> str | None:
+        entries = (entry for entry in self._entries() if _tag(entry) == tag)
+        return next((str(entry["digest"]) for entry in entries), None)
 
     def manifest(self, digest: str) -> bytes:
         raw = self._find_manifest(digest)
@@ -52,13 +55,17 @@ class LayoutStore:
         if tag is not None:
             oci.checked_tag(tag)
         self._refuse_incomplete(manifest)
-        with self._writing(f"manifest {tag or ''}".strip()):
+        with self._writing(f"manifest {tag or ''}".strip()), self._locked():
+            known = self._tagged(tag) if tag else None
+            refuse_to_move(self.repository, tag, known, oci.digest_of(raw))
             digest = self._store(raw)
-            with self._locked():
-                self._list(_entry(raw, manifest), tag)
-                if subject := oci.subject_of(manifest):
-                    self._refer(subject, oci.describe(raw, manifest))
+            self._list(_entry(raw, manifest), tag)
+            if subject := oci.subject_of(manifest):
+                self._refer(subject, oci.describe(raw, manifest))
         return digest
+
+    def tag_once(self, digest: str, tag: str) -> str:
+        return self.put_manifest(self.manifest(digest), for_people(tag))
 
     def has_blob(self, digest: str) -> bool:
         return self._blob(digest).is_file()
@@ -200,7 +207,7 @@ class LayoutStore:
 
     def _sweep(self) -> None:
         """Forget what crashed writers left behind."""
-        for path in (self._folder / "incoming").iterdir():
+        for path in (self._folder / "incoming").glob("*"):
             try:
                 if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
                     path.unlink()

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from tasks import oci
+from tasks.adapters.tags import for_people, refuse_to_move
 from tasks.errors import CorruptError, InvalidInputError, NotFoundError
 from tasks.ports import Descriptor
 
@@ -42,12 +44,18 @@ class MemoryStore:
                 f"{tag!r} cannot be a tag: use letters, digits, `.`, `_` and `-`, at most 128"
             )
         digest = sha256(raw)
+        if tag is not None and not oci.may_move(tag):
+            known = self._tags.setdefault(tag, digest)  # one step: of many threads one wins
+            refuse_to_move(self._repository, tag, known, digest)
         self._manifests[digest] = raw
         if subject := (manifest.get("subject") or {}).get("digest"):
             self._referrers.setdefault(subject, {})[digest] = _descriptor(raw, manifest)
         if tag is not None:
             self._tags[tag] = digest
         return digest
+
+    def tag_once(self, digest: str, tag: str) -> str:
+        return self.put_manifest(self.manifest(digest), for_people(tag))
 
     def has_blob(self, digest: str) -> bool:
         return digest in self._blobs

@@ -20,7 +20,14 @@ from tasks.adapters.registry_session import (
     split_repository,
     unreachable,
 )
-from tasks.errors import CorruptError, InvalidInputError, RefusedError, TransientError
+from tasks.adapters.tags import for_people, refuse_to_move, refuse_unless_set
+from tasks.errors import (
+    CorruptError,
+    InvalidInputError,
+    RefusedError,
+    TooLargeError,
+    TransientError,
+)
 from tasks.ports import Descriptor
 
 PART = 1024 * 1024
@@ -71,15 +78,30 @@ class RegistryStore:
         return None if answer.status_code == 404 else oci.digest_of(answer.content)
 
     def _manifest_request(
-        self, method: str, reference: str, accept: tuple[int, ...] = (404,)
+        self, method: str, reference: str, accept: tuple[int, ...] = (404,), stream: bool = False
     ) -> httpx.Response:
         url = self._session.url(f"manifests/{reference}")
         headers = {"Accept": ", ".join(oci.MANIFEST_TYPES)}
-        return self._session.send(method, url, accept=accept, headers=headers)
+        return self._session.send(method, url, accept=accept, headers=headers, stream=stream)
+
+    def _read_manifest(self, reference: str, accept: tuple[int, ...] = ()) -> bytes | None:
+        """Its bytes; no more are read than a manifest may have. None for an accepted refusal."""
+        with closing(self._manifest_request("GET", reference, accept, stream=True)) as answer:
+            if not answer.is_success:
+                return None
+            raw = b""
+            try:
+                for part in answer.iter_bytes():
+                    raw += part
+                    if len(raw) > oci.MANIFEST_BYTES_AT_MOST:
+                        raise self._too_large(reference)
+            except httpx.HTTPError as error:
+                raise unreachable(f"GET manifests/{reference}", error) from error
+            return raw
 
     def manifest(self, digest: str) -> bytes:
         oci.hex_of(digest)
-        raw = self._manifest_request("GET", digest, accept=()).content
+        raw = self._read_manifest(digest) or b""
         if (actual := oci.digest_of(raw)) != digest:
             raise self._corrupt(digest, actual)
         return raw
@@ -87,12 +109,27 @@ class RegistryStore:
     def put_manifest(self, raw: bytes, tag: str | None = None) -> str:
         manifest = oci.checked_manifest(raw)
         digest = oci.digest_of(raw)
-        reference = oci.checked_tag(tag) if tag else digest
-        answer = self._send_manifest(raw, manifest, reference)
+        if tag and not oci.may_move(tag):
+            answer = self._send_once(raw, manifest, oci.checked_tag(tag))
+        else:
+            answer = self._send_manifest(raw, manifest, tag or digest)
         subject = oci.subject_of(manifest)
         if subject and not answer.headers.get("oci-subject"):
             self._list_referrer(subject, oci.describe(raw, manifest))
         return digest
+
+    def tag_once(self, digest: str, tag: str) -> str:
+        return self.put_manifest(self.manifest(digest), for_people(tag))
+
+    def _send_once(self, raw: bytes, manifest: dict[str, Any], tag: str) -> httpx.Response:
+        """Look, write, look again: no registry offers one step. Writers on this machine wait for each other; of two on
+        different machines, the one whose tag was overwritten before its second look is told so."""
+        digest = oci.digest_of(raw)
+        with locked_name(f"{self._repository}:{tag}"):
+            refuse_to_move(self._repository, tag, self.resolve(tag), digest)
+            answer = self._send_manifest(raw, manifest, tag)
+            refuse_unless_set(self._repository, tag, self.resolve(tag), digest)
+        return answer
 
     def _send_manifest(
         self, raw: bytes, manifest: dict[str, Any], reference: str
@@ -194,8 +231,7 @@ class RegistryStore:
         return tuple(found)
 
     def _fallback(self, subject: str) -> bytes | None:
-        answer = self._manifest_request("GET", oci.referrers_tag(subject))
-        return None if answer.status_code == 404 else answer.content
+        return self._read_manifest(oci.referrers_tag(subject), accept=(404,))
 
     def _list_referrer(self, subject: str, referrer: Descriptor) -> None:
         tag = oci.referrers_tag(subject)
@@ -231,6 +267,12 @@ class RegistryStore:
                 f"asked GET {answer.url}; found {answer.text[:80]!r} instead of JSON; is it a registry?"
             )
         return value
+
+    def _too_large(self, reference: str) -> TooLargeError:
+        return TooLargeError(
+            f"asked {self._repository} for the manifest {reference}; it sends more than the"
+            f" {oci.MANIFEST_BYTES_AT_MOST} bytes that a manifest may have; ask who runs the registry"
+        )
 
     def _corrupt(self, digest: str, actual: str) -> CorruptError:
         return CorruptError(

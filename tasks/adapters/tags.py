@@ -1,27 +1,33 @@
 """Tags that never move, on stores that would move them: the digest stays the truth, a tag is a label for people."""
 
-from tasks.adapters.file_lock import locked_name
-from tasks.errors import NotFoundError, RefusedError
-from tasks.ports import ArtifactStore
+from tasks import oci
+from tasks.errors import InvalidInputError, TagConflictError, TransientError
 
 
-def tag_once(store: ArtifactStore, digest: str, tag: str) -> str:
-    """Have `tag` point to `digest`; refuse to move it from another. Returns the digest.
+def refuse_to_move(repository: str, tag: str | None, found: str | None, digest: str) -> None:
+    """TagConflictError if `tag` is for people and stands for something else than `digest` (it is at `found` now)."""
+    if tag is None or found in (None, digest) or oci.may_move(tag):
+        return
+    raise TagConflictError(
+        f"asked to tag {digest} as {tag} in {repository}; that tag stands for {found} and never moves; use another tag,"
+        " or a repository of its own for each service and journal"
+    )
 
-    Look, write, look again: no store offers one step. Writers on this machine wait for each other; of two on
-    different machines the one whose tag was overwritten before its second look is told so.
-    """
-    with locked_name(f"{store.repository}:{tag}"):
-        if (found := store.resolve(tag)) is None:
-            store.put_manifest(store.manifest(digest), tag)
-            found = store.resolve(tag)
+
+def refuse_unless_set(repository: str, tag: str, found: str | None, digest: str) -> None:
+    """After writing: TagConflictError if another writer was faster, TransientError if it removed the tag."""
+    refuse_to_move(repository, tag, found, digest)
     if found is None:
-        raise NotFoundError(
-            f"asked to tag {digest} as {tag} in {store.repository}; the tag is gone again"
+        raise TransientError(
+            f"asked to tag {digest} as {tag} in {repository}; the tag was written and is gone again; is somebody"
+            " deleting tags there?"
         )
-    if found != digest:
-        raise RefusedError(
-            f"asked to tag {digest} as {tag} in {store.repository}; the tag points to {found} and never moves; "
-            "use another tag"
+
+
+def for_people(tag: str) -> str:
+    """The tag, if it is one that is set once; else InvalidInputError."""
+    if oci.may_move(tag):
+        raise InvalidInputError(
+            f"asked to set the tag {tag!r} once; tags of that form are moved by machines; use a name such as `r7`"
         )
-    return digest
+    return oci.checked_tag(tag)

@@ -4,133 +4,157 @@ Whatever goes wrong - no database, no answer, a killed or hanging scanner, a rep
 not done, with a reason; never an empty list of findings.
 """
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tasks import oci
-from tasks.adapters import trivy_bill, trivy_database, trivy_process, trivy_report
+from tasks.adapters import (
+    trivy_bill,
+    trivy_config,
+    trivy_database,
+    trivy_knowledge,
+    trivy_process,
+    trivy_report,
+    trivy_spdx,
+    trivy_workers,
+)
 from tasks.adapters.registry_session import is_loopback
+from tasks.adapters.trivy_config import Config, Image
 from tasks.adapters.trivy_database import Database
+from tasks.adapters.trivy_knowledge import Knowledge, knowledge
+from tasks.adapters.trivy_workers import Say
 from tasks.errors import BakewellError, InvalidInputError, TransientError
-from tasks.evidence import ScanNotDone, ScanReport
+from tasks.evidence import Scanned, ScanNotDone, ScanReport
 from tasks.model import Artifact
 from tasks.ports import ArtifactStore
 
-USUALLY_ALLOWED_HOURS = 48.0
-MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
+MALFORMED: Final = (AttributeError, KeyError, TypeError, ValueError)
+Aim = Callable[[Path], tuple[str, Image]]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What Trivy said, and of when the database was that it used; None: it had none, and `problem` says why."""
+
+    found: dict[str, Any]
+    database_updated_at: datetime | None
+    problem: str
 
 
 class TrivyScanner:
-    """Fits ports.Scanner. `cache` holds the vulnerability database; nothing else is kept between scans."""
+    """Fits ports.Scanner. `home` holds the vulnerability database and the workers' caches of layers.
 
-    def __init__(self, cache: Path, open_store: Callable[[str], ArtifactStore]) -> None:
-        self._cache = cache
+    `say` hears of it when somebody has to wait for others' scans. To wait for one's turn may take as long as a scan.
+    """
+
+    def __init__(
+        self, home: Path, open_store: Callable[[str], ArtifactStore], say: Say = lambda _: None
+    ) -> None:
+        self._home = home
         self._open_store = open_store
+        self._say = say
 
-    def scan(self, artifact: Artifact, seconds: float) -> ScanReport | ScanNotDone:
-        """Vulnerabilities and secrets. Without a database secrets and packages are still looked for, and told."""
-        problem = prepare_database(self._cache)
-        database = trivy_database.found(self._cache)
-        scanners = ("vuln", "secret") if database else ("secret",)
+    def scan(self, artifact: Artifact, seconds: float) -> Scanned:
+        """Vulnerabilities, secrets, licences, and both bills of what was seen. Without a database secrets and packages
+        are still looked for, and told."""
         try:
-            report = self._ask("scan", artifact, scanners, database, seconds)
-            if wrong := trivy_report.problem_of(report):
-                raise TransientError(f"asked Trivy to scan {artifact.short}; {wrong}")
-            return _told(artifact, report, database, problem)
-        except BakewellError as error:
-            return ScanNotDone(artifact.digest, str(error), datetime.now(UTC))
-        except MALFORMED as error:
-            reason = f"Trivy's report cannot be understood ({error!r}); was it updated?"
-            return ScanNotDone(artifact.digest, reason, datetime.now(UTC))
+            answer = self._ask("scan", artifact, lambda work: self._target(artifact, work), seconds)
+            return _scanned(artifact, answer)
+        except (BakewellError, *MALFORMED) as error:
+            return Scanned(_not_done(artifact, error))
 
-    def bill_of_materials(self, artifact: Artifact, seconds: float) -> bytes:
-        """CycloneDX JSON, the same bytes each time with the same Trivy. TransientError if there is none."""
-        found = self._ask("sbom", artifact, (), None, seconds)
+    def rescan(
+        self, artifact: Artifact, cyclonedx: bytes, seconds: float
+    ) -> ScanReport | ScanNotDone:
+        """What today's database knows of a stored bill. Secrets are not in there: it lists packages."""
         try:
-            if found.get("bomFormat") == "CycloneDX":
-                return trivy_bill.settled(found, artifact)
-        except MALFORMED as error:
-            reason = f"it cannot be understood ({error!r}); was Trivy updated?"
-            raise TransientError(
-                f"asked Trivy for an SBOM of {artifact.short}; {reason}"
-            ) from error
-        raise TransientError(
-            f"asked Trivy for an SBOM of {artifact.short}; found {str(found)[:200]}"
-        )
+            _check_subject(artifact, cyclonedx)
+            answer = self._ask("rescan", artifact, lambda work: _written(cyclonedx, work), seconds)
+            report = _told(artifact, answer)
+        except (BakewellError, *MALFORMED) as error:
+            return _not_done(artifact, error)
+        return replace(report, of_bill=True) if isinstance(report, ScanReport) else report
 
-    def _ask(
-        self,
-        what: str,
-        artifact: Artifact,
-        scanners: Sequence[str],
-        database: Database | None,
-        seconds: float,
-    ) -> dict[str, Any]:
-        with trivy_process.work_folder() as work:
-            try:
-                target, image = self._target(artifact, work)
-                config = _config(work, scanners, database, seconds)
-            except OSError as error:
-                raise TransientError(
-                    f"asked to {what} {artifact.short}; its files cannot be laid out: {error}"
-                ) from error
-            insecure = _is_plain(artifact.repository)
-            whole = {**config, "insecure": insecure, "image": image}
-            return trivy_process.ask(what, target, whole, work, seconds)
+    def _ask(self, what: str, artifact: Artifact, aim: Aim, seconds: float) -> _Answer:
+        known = knowledge(self._home)
+        with (
+            trivy_workers.taken(self._home, seconds, self._say) as worker,
+            trivy_process.work_folder() as work,
+            _lent(known, worker) as lent,
+        ):
+            target, image = _aimed(what, artifact, aim, work)
+            config = replace(_config(what, known, work, worker, seconds), image=image)
+            plain = replace(config, insecure=not known.server and _is_plain(artifact.repository))
+            found = _asked(what, target, plain, work, worker, seconds)
+        used = lent.updated_at if lent else None
+        if known.server:
+            used = trivy_report.server_database_of(found["report"])
+        return _Answer(found, used, known.problem)
 
-    def _target(self, artifact: Artifact, work: Path) -> tuple[str, dict[str, Any]]:
+    def _target(self, artifact: Artifact, work: Path) -> tuple[str, Image]:
         """What Trivy is told to read: the registry by digest, or a view of the layout with this one image in it."""
         if artifact.repository.startswith("layout:"):
             folder = Path(artifact.repository.removeprefix("layout:"))
             view = _view(folder, artifact.digest, self._open_store(artifact.repository), work)
-            return artifact.digest, {"input": str(view)}
+            return artifact.digest, Image(input=str(view))
         if "/" not in artifact.repository:
             raise InvalidInputError(f"asked to scan {artifact.reference}; Trivy cannot read there")
-        return artifact.reference, {"source": ["remote"]}
+        return artifact.reference, Image(source=("remote",))
 
 
-def prepare_database(cache: Path) -> str:
+def prepare_database(home: Path, allowed_hours: float = trivy_knowledge.OLD_HOURS) -> str:
     """See that a vulnerability database is there, as new as can be had: an empty string if it is fit for use.
 
-    Else one sentence: there is none, or it is older than services allow unless they say otherwise, and why it cannot
-    be renewed. An old one is kept: whether it is too old for a service is its policy's to say.
+    Else one sentence: there is none, or it is older than allowed and why it cannot be renewed. An old one is kept:
+    whether it is too old for an artifact is for its policy to say.
     """
-    try:
-        trivy_process.binary()
-    except BakewellError as error:
-        return str(error)
-    problem, there = trivy_database.freshened(cache), trivy_database.found(cache)
-    now, allowed_hours = datetime.now(UTC), USUALLY_ALLOWED_HOURS
-    if there is None or there.is_of_the_last(allowed_hours, now):
-        return "" if there else problem or f"there is none in {cache} that Trivy can read"
-    why = problem or "its mirror has nothing newer"
-    return f"the vulnerability database is of {there.updated_at:%Y-%m-%d %H:%M} UTC and cannot be renewed: {why}"
+    return trivy_knowledge.problem_of(knowledge(home), allowed_hours, datetime.now(UTC))
 
 
-def _config(
-    work: Path, scanners: Sequence[str], database: Database | None, seconds: float
+def _asked(
+    what: str, target: str, config: Config, work: Path, worker: Path, seconds: float
 ) -> dict[str, Any]:
-    """All of it said: Trivy would pick up .trivyignore, trivy.yaml and trivy-secret.yaml from where it is started."""
-    (work / "ignore-nothing").touch()
-    (work / "cache").mkdir()
-    if database:
-        (work / "cache" / "db").symlink_to(database.folder)
-    scan: dict[str, Any] = {
-        "offline": True,
-        "skip-version-check": True,
-        "disable-telemetry": True,
-        "show-suppressed": True,
-    }
-    return {
-        "timeout": f"{max(1, int(seconds))}s",
-        "cache": {"dir": str(work / "cache"), "backend": "memory"},
-        "list-all-pkgs": True,
-        "ignorefile": str(work / "ignore-nothing"),
-        "db": {"skip-update": True, "java-skip-update": True, "no-progress": True},
-        "scan": {**scan, **({"scanners": list(scanners)} if scanners else {})},
-    }
+    """Once more if only the worker's memory of layers is broken: it can be had again from the layers."""
+    began = time.monotonic()
+    try:
+        return trivy_process.ask(what, target, config, work, seconds)
+    except TransientError as error:
+        if not trivy_workers.is_broken(str(error)):
+            raise
+    trivy_workers.forget(worker)
+    left = max(1.0, seconds - (time.monotonic() - began))
+    return trivy_process.ask(what, target, config, work, left)
+
+
+def _lent(known: Knowledge, worker: Path) -> AbstractContextManager[Database | None]:
+    return trivy_database.lent(known.database, worker) if known.database else nullcontext()
+
+
+def _config(what: str, known: Knowledge, work: Path, worker: Path, seconds: float) -> Config:
+    """What was seen of layers is kept; a bill is read in no time."""
+    base = trivy_config.config(work, worker, seconds, "fs" if what == "scan" else "memory")
+    scan = trivy_config.Scan(_scanners(what, known))
+    return replace(base, scan=scan, server=trivy_config.Server(known.server))
+
+
+def _scanners(what: str, known: Knowledge) -> tuple[str, ...]:
+    """In a bill there are no secrets; without knowledge no vulnerabilities can be told."""
+    wanted = ["license"] if what == "rescan" else ["secret", "license"]
+    return ("vuln", *wanted) if known.updated_at else tuple(wanted)
+
+
+def _aimed(what: str, artifact: Artifact, aim: Aim, work: Path) -> tuple[str, Image]:
+    try:
+        return aim(work)
+    except OSError as error:
+        raise TransientError(
+            f"asked to {what} {artifact.short}; its files cannot be laid out: {error}"
+        ) from error
 
 
 def _is_plain(repository: str) -> bool:
@@ -139,22 +163,60 @@ def _is_plain(repository: str) -> bool:
     return bool(slash) and not host.startswith("layout:") and is_loopback(host)
 
 
-def _told(
-    artifact: Artifact, report: dict[str, Any], database: Database | None, problem: str
-) -> ScanReport | ScanNotDone:
-    now, packages = datetime.now(UTC), trivy_report.packages_of(report)
-    if database is None:
-        reason = f"there is no vulnerability database: {problem}"
-        secrets = trivy_report.secrets_of(report)
-        return ScanNotDone(artifact.digest, reason, now, packages, secrets)
+def _scanned(artifact: Artifact, answer: _Answer) -> Scanned:
+    """Report and bills belong together: what cannot be listed counts as not scanned."""
+    report, found = _told(artifact, answer), answer.found
+    try:
+        if problem := found.get("without_bills"):
+            raise ValueError(problem)
+        cyclonedx = trivy_bill.settled(found["cyclonedx"], artifact)
+        return Scanned(report, cyclonedx, trivy_spdx.settled(found["spdx"], artifact))
+    except MALFORMED as error:
+        reason = f"Trivy could not list what is inside {artifact.short}: {error!r}; try again"
+        return Scanned(_only_secrets(artifact, found["report"], reason))
+
+
+def _told(artifact: Artifact, answer: _Answer) -> ScanReport | ScanNotDone:
+    report: dict[str, Any] = answer.found["report"]
+    if wrong := trivy_report.problem_of(report):
+        raise TransientError(f"asked Trivy to scan {artifact.short}; {wrong}")
+    if answer.database_updated_at is None:
+        reason = f"there is no vulnerability database: {answer.problem}"
+        return _only_secrets(artifact, report, reason)
     return ScanReport(
         artifact.digest,
         trivy_report.scanner_of(report),
-        now,
-        database.updated_at,
-        packages,
+        datetime.now(UTC),
+        answer.database_updated_at,
+        trivy_report.packages_of(report),
         trivy_report.findings_of(report),
     )
+
+
+def _only_secrets(artifact: Artifact, report: dict[str, Any], reason: str) -> ScanNotDone:
+    packages, secrets = trivy_report.packages_of(report), trivy_report.secrets_of(report)
+    return ScanNotDone(artifact.digest, reason, datetime.now(UTC), packages, secrets)
+
+
+def _not_done(artifact: Artifact, error: Exception) -> ScanNotDone:
+    reason = str(error)
+    if not isinstance(error, BakewellError):
+        reason = f"Trivy's answer cannot be understood ({error!r}); was it updated?"
+    return ScanNotDone(artifact.digest, reason, datetime.now(UTC))
+
+
+def _check_subject(artifact: Artifact, cyclonedx: bytes) -> None:
+    subject = trivy_bill.subject_of(cyclonedx)
+    if subject != artifact.digest:
+        raise InvalidInputError(
+            f"asked to scan the bill of materials of {artifact.short}; it is about {subject or 'something unnamed'}"
+        )
+
+
+def _written(cyclonedx: bytes, work: Path) -> tuple[str, Image]:
+    bill = work / "bill.cdx.json"
+    bill.write_bytes(cyclonedx)
+    return str(bill), Image()
 
 
 def _view(folder: Path, digest: str, store: ArtifactStore, work: Path) -> Path:

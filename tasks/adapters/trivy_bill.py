@@ -16,9 +16,15 @@ from tasks.model import Artifact
 
 RANDOM: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
+PLACES: Final = frozenset(
+    f"aquasecurity:trivy:{name}" for name in ("Reference", "RepoDigest", "RepoTag")
+)
+
 
 def settled(bill: Mapping[str, Any], artifact: Artifact) -> bytes:
-    """The bill as bytes: a function of the digest and of the scanner's version."""
+    """The bill as bytes: a function of the digest and of the scanner's version. ValueError if it is no CycloneDX."""
+    if bill.get("bomFormat") != "CycloneDX":
+        raise ValueError(f"no CycloneDX: {str(bill)[:200]}")
     space = uuid5(NAMESPACE_URL, artifact.digest)
     metadata = {key: value for key, value in bill["metadata"].items() if key != "timestamp"}
     subject = _named(metadata["component"], artifact)
@@ -31,18 +37,14 @@ def settled(bill: Mapping[str, Any], artifact: Artifact) -> bytes:
         "components": components,
     }
     told = _renamed(whole, references)
-    told["components"].sort(key=_canonical)
+    told["components"].sort(key=canonical)
     told["dependencies"] = _ordered(told.get("dependencies") or ())
-    return _canonical(told).encode()
+    return canonical(told).encode()
 
 
 def _named(component: Mapping[str, Any], artifact: Artifact) -> dict[str, Any]:
     """Without the reference, which says where the bytes are, not what they are."""
-    kept = [
-        one
-        for one in component.get("properties") or ()
-        if one.get("name") not in ("aquasecurity:trivy:Reference", "aquasecurity:trivy:RepoDigest")
-    ]
+    kept = [one for one in component.get("properties") or () if one.get("name") not in PLACES]
     named = {key: value for key, value in component.items() if key != "purl"}
     return {**named, "name": artifact.service, "version": artifact.digest, "properties": kept}
 
@@ -54,7 +56,7 @@ def _references(components: list[dict[str, Any]], space: UUID) -> dict[str, str]
     for one in components:
         reference = str(one.get("bom-ref", ""))
         if RANDOM.fullmatch(reference):
-            content = _canonical({key: value for key, value in one.items() if key != "bom-ref"})
+            content = canonical({key: value for key, value in one.items() if key != "bom-ref"})
             found[reference] = str(uuid5(space, f"{seen[content]} {content}"))
             seen[content] += 1
     return found
@@ -73,5 +75,14 @@ def _ordered(dependencies: Any) -> list[dict[str, Any]]:
     return sorted(inside, key=lambda one: str(one["ref"]))
 
 
-def _canonical(value: Any) -> str:
+def subject_of(bill: bytes) -> str:
+    """The digest of the artifact that a settled bill is about; empty if it does not say."""
+    try:
+        return str(json.loads(bill)["metadata"]["component"]["version"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def canonical(value: Any) -> str:
+    """JSON of one spelling only: bills are for people to read, so letters stay letters."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

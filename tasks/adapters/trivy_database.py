@@ -1,10 +1,13 @@
 """Trivy's vulnerability database: is there one, how old is it, and can a newer one be had? In `<cache>/db`."""
 
+import contextlib
 import json
 import os
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
@@ -12,16 +15,17 @@ from typing import Final
 
 import httpx
 
-from tasks.adapters import trivy_process
+from tasks.adapters import trivy_config, trivy_process
 from tasks.adapters.file_lock import locked
 from tasks.adapters.registry_session import is_loopback
-from tasks.errors import BakewellError
+from tasks.errors import BakewellError, TransientError
 
 SCHEMA: Final = 2
 YOUNG_HOURS: Final = 6.0  # a new one is published every 6 h
 SKEW_HOURS: Final = 1.0  # clocks differ; what is newer than this is not believed
 DOWNLOAD_SECONDS: Final = 300.0
 REACH_SECONDS: Final = 4.0
+LEND_TRIES: Final = 50  # each 20 ms
 AFTER_FAILURE_SECONDS: Final = 600.0
 AFTER_SUCCESS_SECONDS: Final = 3600.0
 MIRRORS: Final = ("mirror.gcr.io/aquasec/trivy-db:2", "ghcr.io/aquasecurity/trivy-db:2")
@@ -68,6 +72,43 @@ def found(cache: Path) -> Database | None:
     return Database(folder, updated_at) if there and readable else None
 
 
+@contextmanager
+def lent(database: Database, worker: Path) -> Iterator[Database]:
+    """The same files once more, in a worker's own cache folder: what it scans with does not change under its feet.
+
+    Hard links: no second copy, and a newer database that takes its place meanwhile is simply another file. Taken back
+    afterwards, so that a worker who rests does not keep an old one on the disk. TransientError if it is gone.
+    """
+    try:
+        yield _linked(database, worker)
+    finally:
+        shutil.rmtree(worker / "db", ignore_errors=True)
+
+
+def _linked(database: Database, worker: Path) -> Database:
+    for _ in range(LEND_TRIES):
+        shutil.rmtree(worker / "db", ignore_errors=True)  # also what somebody left who was killed
+        with contextlib.suppress(OSError):
+            _link(database.folder, worker / "db")
+            if there := found(worker):
+                return there
+        time.sleep(0.02)
+    raise TransientError(
+        f"asked for the vulnerability database in {database.folder}; it is not there any more; try again"
+    )
+
+
+def _link(folder: Path, to: Path) -> None:
+    """Both files of one and the same folder, even if another takes its name in between."""
+    to.mkdir()
+    source = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for name in ("trivy.db", "metadata.json"):
+            os.link(name, to / name, src_dir_fd=source)
+    finally:
+        os.close(source)
+
+
 def freshened(cache: Path) -> str:
     """See that a young database is there: downloads one if need be. Why that failed, or an empty string.
 
@@ -79,10 +120,10 @@ def freshened(cache: Path) -> str:
             there, last = found(cache), _last_attempt(cache)
             if there and there.is_of_the_last(YOUNG_HOURS, datetime.now(UTC)):
                 return ""
-            if last and last.is_recent() and last.mirrors == _mirrors() and (there or last.problem):
+            if last and last.is_recent() and last.mirrors == mirrors() and (there or last.problem):
                 return last.problem
             problem = _renewed(cache, there)
-            _note(cache, _Attempt(_mirrors(), time.time(), problem))
+            _note(cache, _Attempt(mirrors(), time.time(), problem))
             return problem
     except (OSError, BakewellError) as error:
         return f"the vulnerability database in {cache} cannot be written: {error}"
@@ -92,9 +133,9 @@ def _renewed(cache: Path, there: Database | None) -> str:
     """From the first mirror that has one. Trivy's own list of mirrors gives up at the first that lacks it."""
     for left in cache.glob("bakewell-trivy-*"):  # by somebody who was killed; we hold the lock
         shutil.rmtree(left, ignore_errors=True)
-    silent = _silent(_mirrors())
+    silent = _silent(mirrors())
     problems = []
-    for mirror in _mirrors():
+    for mirror in mirrors():
         problem = silent.get(mirror) or _downloaded(cache, there, mirror)
         if not problem:
             return ""
@@ -107,12 +148,11 @@ def _downloaded(cache: Path, there: Database | None, mirror: str) -> str:
     """Into a folder beside, then swapped: who scans meanwhile keeps what it has opened."""
     with trivy_process.work_folder(cache) as work:
         incoming = work / "incoming"
-        config = {
-            "timeout": f"{DOWNLOAD_SECONDS:.0f}s",
-            "insecure": is_loopback(mirror.partition("/")[0]),
-            "cache": {"dir": str(incoming)},
-            "db": {"repository": [mirror], "no-progress": True},
-        }
+        config = replace(
+            trivy_config.config(work, incoming, DOWNLOAD_SECONDS),
+            insecure=is_loopback(mirror.partition("/")[0]),
+            db=trivy_config.Database(repository=(mirror,), skip_update=False),
+        )
         try:
             trivy_process.ask("download", mirror, config, work, DOWNLOAD_SECONDS)
         except BakewellError as error:
@@ -165,7 +205,7 @@ def _knock(mirror: str, told: dict[str, str]) -> None:
         told[mirror] = ""
 
 
-def _mirrors() -> tuple[str, ...]:
+def mirrors() -> tuple[str, ...]:
     """$BAKEWELL_TRIVY_DB (`host/name:2`, several by comma), else the public ones."""
     own = os.environ.get("BAKEWELL_TRIVY_DB", "")
     return tuple(one.strip() for one in own.split(",") if one.strip()) or MIRRORS

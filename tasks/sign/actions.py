@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks import platforms
 from tasks.evidence import Statement
 from tasks.model import Artifact
 from tasks.retries import PATIENTLY
@@ -15,6 +16,12 @@ from tasks.sign import evidence
 def sign_artifact(artifact: Artifact) -> None:
     """As builder, in both formats of cosign; verified after writing."""
     evidence.sign(artifact)
+
+
+@task(cache_policy=NO_CACHE, task_run_name="tag {artifact.service} {artifact.short}", **PATIENTLY)
+def tag_release(artifact: Artifact, release: str) -> None:
+    """A tag for people, set once; without one, registries may take the artifact for garbage. TagConflictError."""
+    platforms.store(artifact.repository).tag_once(artifact.digest, release)
 
 
 @task(

@@ -152,3 +152,8 @@ def test_reading_makes_no_folder(tmp_path: Path) -> None:
     assert store.tags() == ()
     assert not (tmp_path / "store").exists()
     assert store.repository == f"layout:{tmp_path / 'store'}"
+
+
+def test_the_first_thing_in_a_layout_may_be_an_index_of_nothing(tmp_path: Path) -> None:
+    empty = oci.canonical({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": []})
+    assert LayoutStore(tmp_path).put_manifest(empty, "r-1") == oci.digest_of(empty)

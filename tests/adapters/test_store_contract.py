@@ -1,4 +1,4 @@
-"""What every ArtifactStore promises, tried on each of them: memory, a layout folder, a real registry (whole and in chunks)."""
+"""What every ArtifactStore promises, tried on each of them: memory, a layout, a real registry (whole, in chunks), with mirrors."""
 
 import itertools
 import os
@@ -11,10 +11,18 @@ import pytest
 from tasks import oci
 from tasks.adapters.layout import LayoutStore
 from tasks.adapters.memory_store import MemoryStore
+from tasks.adapters.mirrored import MirroredStore
+from tasks.adapters.outages import Outages
 from tasks.adapters.registry import RegistryStore
-from tasks.adapters.tags import tag_once
-from tasks.errors import CorruptError, InvalidInputError, NotFoundError, RefusedError
+from tasks.errors import (
+    CorruptError,
+    InvalidInputError,
+    NotFoundError,
+    RefusedError,
+    TagConflictError,
+)
 from tasks.ports import ArtifactStore
+from tests.support.manifests import evidence, image
 from tests.support.registry import Registry, running_registry
 
 ABSENT = f"sha256:{'0' * 64}"
@@ -34,6 +42,8 @@ KINDS = [
     "layout",
     pytest.param("registry", marks=ENGINE),
     pytest.param("registry, chunked", marks=ENGINE),
+    "mirrored layout",
+    pytest.param("mirrored registry", marks=ENGINE),
 ]
 
 
@@ -43,9 +53,15 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
         return MemoryStore("memory:contract")
     if request.param == "layout":
         return LayoutStore(tmp_path / "layout")
+    if request.param == "mirrored layout":
+        return MirroredStore(LayoutStore(tmp_path / "layout"), [MemoryStore("memory:mirror")])
     running: Registry = request.getfixturevalue("registry")
     chunk = 100_000 if "chunked" in request.param else None
-    return RegistryStore(f"{running.host}/contract/n{next(names)}", chunk_bytes=chunk)
+    found = RegistryStore(f"{running.host}/contract/n{next(names)}", chunk_bytes=chunk)
+    if "mirror" not in request.param:
+        return found
+    mirror = RegistryStore(f"{running.host}/contract/mirror{next(names)}")
+    return MirroredStore(found, [mirror], Outages())
 
 
 @pytest.fixture(params=["layout", pytest.param("registry", marks=ENGINE)])
@@ -69,39 +85,6 @@ def flip(path: Path) -> None:
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2] ^= 1
     path.write_bytes(raw)
-
-
-def image(store: ArtifactStore, word: str = "hello") -> bytes:
-    """Store what a small image needs; its manifest, not yet stored."""
-    config = store.put_blob(oci.canonical({"word": word, "nonce": os.urandom(8).hex()}))
-    layer = store.put_blob(word.encode() * 1000)
-    return oci.canonical(
-        {
-            "schemaVersion": 2,
-            "mediaType": oci.MANIFEST,
-            "config": {**oci.to_json(config), "mediaType": oci.CONFIG},
-            "layers": [{**oci.to_json(layer), "mediaType": oci.LAYER}],
-        }
-    )
-
-
-def evidence(store: ArtifactStore, subject: bytes, kind: str) -> bytes:
-    empty = store.put_blob(b"{}")
-    return oci.canonical(
-        {
-            "schemaVersion": 2,
-            "mediaType": oci.MANIFEST,
-            "artifactType": kind,
-            "config": {**oci.to_json(empty), "mediaType": oci.EMPTY},
-            "layers": [{**oci.to_json(empty), "mediaType": oci.EMPTY}],
-            "subject": {
-                "mediaType": oci.MANIFEST,
-                "digest": oci.digest_of(subject),
-                "size": len(subject),
-            },
-            "annotations": {"kind": kind},
-        }
-    )
 
 
 def test_what_is_stored_is_read_back(store: ArtifactStore, tmp_path: Path) -> None:
@@ -146,14 +129,17 @@ def test_a_digest_resolves_to_itself(store: ArtifactStore) -> None:
     assert store.tags() == ()
 
 
-def test_a_manifest_may_have_several_tags_and_a_tag_may_move(store: ArtifactStore) -> None:
+@pytest.mark.parametrize("moving", ["k-0123456789abcdef", "2", f"sha256-{'0' * 64}.sig"])
+def test_a_manifest_may_have_several_tags_and_those_of_machines_move(
+    store: ArtifactStore, moving: str
+) -> None:
     first, second = image(store, "first"), image(store, "second")
-    for tag in ("one", "two"):
+    for tag in ("one", moving):
         store.put_manifest(first, tag)
-    store.put_manifest(second, "two")
-    assert store.tags() == ("one", "two")
+    store.put_manifest(second, moving)
+    assert set(store.tags()) == {"one", moving}
     assert store.resolve("one") == oci.digest_of(first)
-    assert store.resolve("two") == oci.digest_of(second)
+    assert store.resolve(moving) == oci.digest_of(second)
     assert store.manifest(oci.digest_of(second)) == second
 
 
@@ -217,12 +203,26 @@ def test_names_that_leave_the_store_are_refused(strict: ArtifactStore) -> None:
 
 
 def test_a_tag_set_once_never_moves(store: ArtifactStore) -> None:
-    first, second = (store.put_manifest(image(store, word)) for word in ("a", "b"))
-    assert tag_once(store, first, "r-1") == first
-    assert tag_once(store, first, "r-1") == first
-    with pytest.raises(RefusedError, match="never moves"):
-        tag_once(store, second, "r-1")
+    first, other = store.put_manifest(image(store, "a")), image(store, "b")
+    second = store.put_manifest(other)
+    assert store.tag_once(first, "r-1") == first
+    assert store.tag_once(first, "r-1") == first
+    for again in (store.tag_once, lambda digest, tag: store.put_manifest(other, tag)):
+        with pytest.raises(TagConflictError, match=f"(?s){second}.*{first} and never moves"):
+            again(second, "r-1")
     assert store.resolve("r-1") == first
+    assert store.tag_once(first, "r-2") == first
+    assert store.tags() == ("r-1", "r-2")
+
+
+def test_what_is_tagged_once_must_be_there_and_the_tag_be_for_people(store: ArtifactStore) -> None:
+    with pytest.raises(NotFoundError, match=ABSENT):
+        store.tag_once(ABSENT, "r-1")
+    digest = store.put_manifest(image(store))
+    for tag in ("k-0123", "7", f"sha256-{'0' * 64}.sig"):
+        with pytest.raises(InvalidInputError, match="moved by machines"):
+            store.tag_once(digest, tag)
+    assert store.tags() == ()
 
 
 def test_of_many_who_set_a_tag_once_one_wins(store: ArtifactStore) -> None:
@@ -230,8 +230,8 @@ def test_of_many_who_set_a_tag_once_one_wins(store: ArtifactStore) -> None:
 
     def attempt(digest: str) -> str | None:
         try:
-            return tag_once(store, digest, "r-race")
-        except RefusedError:
+            return store.tag_once(digest, "r-race")
+        except TagConflictError:
             return None
 
     with ThreadPoolExecutor(6) as pool:

@@ -1,56 +1,46 @@
-"""The real Trivy: what it knows is found, and whatever keeps it from looking is a scan that was not done."""
+"""The real Trivy: what it knows is found, whatever would hide it, and a stored bill tells the same as the image."""
 
 import json
-import os
-import shutil
-import signal
-import stat
-import subprocess
-import sys
-import tempfile
-import textwrap
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psutil
 import pytest
 
-from tasks.adapters import trivy_process
 from tasks.adapters.layout import LayoutStore
 from tasks.adapters.registry import RegistryStore
-from tasks.adapters.trivy import TrivyScanner, prepare_database
-from tasks.bake.bakery import bake
-from tasks.errors import BakewellError
-from tasks.evidence import FindingKind, ScanNotDone, ScanReport, Severity
-from tasks.model import Admission, Artifact
+from tasks.adapters.trivy import prepare_database
+from tasks.evidence import Finding, FindingKind, Scanned, ScanNotDone, ScanReport, Severity
+from tasks.model import Artifact
 from tasks.ports import ArtifactStore
-from tasks.scan.scanning import scan_with
-from tasks.service import ScanPolicy, WithoutDatabase
-from tests.support.baking import service
-from tests.support.engines import free_port, missing
+from tasks.scan.scanning import Known, rescan_many, rescan_with
+from tests.support.engines import free_port
+from tests.support.images import (
+    ENV_SECRET,
+    FILE_SECRET,
+    Content,
+    ImageKind,
+    debian,
+    image,
+    image_of,
+    python_package,
+)
 from tests.support.registry import running_registry
-from tests.support.trivy_db import write_database
+from tests.support.scanners import need_trivy, scanner, scanner_home
+from tests.support.trivy_db import KNOWN, Advisory, write_database
 
 pytestmark = pytest.mark.engine
 
 
 @pytest.fixture(autouse=True)
 def _there() -> None:
-    try:
-        trivy_process.binary()
-    except BakewellError as error:
-        missing(str(error))
+    need_trivy()
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """With a database of today, and no way to a newer one."""
-    monkeypatch.setenv("BAKEWELL_TRIVY_DB", f"127.0.0.1:{free_port()}/trivy-db:2")
-    write_database(tmp_path / "trivy" / "db", datetime.now(UTC))
-    return tmp_path / "trivy"
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return scanner_home(tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -58,329 +48,308 @@ def store(tmp_path: Path) -> LayoutStore:
     return LayoutStore(tmp_path / "artifacts")
 
 
-def source(folder: Path, secret: bool = False) -> Path:
-    """A service with one vulnerable package, and one for which no fix exists."""
-    for name in ("leaky", "hopeless", "fine"):
-        info = folder / "site" / f"{name}-1.0.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (folder / "main.py").write_text("print('hello')\n")
-    if secret:
-        (folder / "main.py").write_text("AWS_ACCESS_KEY_ID = 'AKIAIOSFODNN7EXAMPLQ'\n")
-    return folder
+def everything(store: ArtifactStore) -> Artifact:
+    """One image with each thing that is known to be wrong."""
+    files = {
+        **debian(
+            "libssl3 openssl 3.0.20-1~deb12u2", "zlib1g zlib 1:1.2.13.dfsg-1", "bash bash 5.2.15-2"
+        ),
+        **python_package("leaky", "1.0", "AGPL-3.0-only"),
+        **python_package("hopeless", "1.0"),
+        "app/settings.py": f'KEY = "{FILE_SECRET}"\n',
+    }
+    content = Content(files, (f"GH_TOKEN={ENV_SECRET}",))
+    return image_of(store, content, "hello", "everything")
 
 
-def baked(tmp_path: Path, store: ArtifactStore, secret: bool = False) -> Artifact:
-    folder = source(tmp_path / "source", secret)
-    spec = service(files={"main.py": "/app/main.py", "site": "/packages"})
-    return bake(spec, folder, store, tmp_path / "bake").artifact
+def report_of(scanned: Scanned) -> ScanReport:
+    assert isinstance(scanned.report, ScanReport), scanned.report
+    return scanned.report
 
 
-def scanner(cache: Path, store: ArtifactStore) -> TrivyScanner:
-    return TrivyScanner(cache, lambda repository: store)
+def of_kind(findings: Iterable[Finding], kind: FindingKind) -> dict[str, Finding]:
+    return {one.id: one for one in findings if one.kind is kind}
 
 
-def test_what_is_known_is_found_with_its_fix(
-    tmp_path: Path, cache: Path, store: LayoutStore
+def test_what_is_known_is_found_with_its_fix_its_day_and_its_purl(
+    home: Path, store: LayoutStore
 ) -> None:
-    artifact = baked(tmp_path, store, secret=True)
-    report = scanner(cache, store).scan(artifact, 60)
-    assert isinstance(report, ScanReport)
-    assert (report.digest, report.packages) == (artifact.digest, 3)
-    assert report.scanner.startswith("trivy 0.")
+    artifact = everything(store)
+    report = report_of(scanner(home, store).scan(artifact, 60))
+    assert (report.digest, report.packages, report.of_bill) == (artifact.digest, 5, False)
+    assert report.scanner == "trivy 0.76.0"
     assert datetime.now(UTC) - report.database_updated_at < timedelta(minutes=5)
-    found = {one.package: one for one in report.findings if one.kind is FindingKind.VULNERABILITY}
-    assert found.keys() == {"leaky", "hopeless"}
-    assert (found["leaky"].severity, found["leaky"].fixed_version) == (Severity.CRITICAL, "2.0")
-    assert (found["hopeless"].severity, found["hopeless"].fixed_version) == (Severity.HIGH, "")
-    (secret,) = (one for one in report.findings if one.kind is FindingKind.SECRET)
-    assert secret.package == "/app/main.py"
-    assert "AKIA" not in str(report)
+    found = of_kind(report.findings, FindingKind.VULNERABILITY)
+    told = {
+        one.id: (one.package, one.installed_version, one.fixed_version, one.severity)
+        for one in found.values()
+    }
+    assert told == {
+        "CVE-2099-0001": ("leaky", "1.0", "2.0", Severity.CRITICAL),
+        "CVE-2099-0002": ("hopeless", "1.0", "", Severity.HIGH),
+        "CVE-2099-1001": ("libssl3", "3.0.20-1~deb12u2", "9.0.0-1", Severity.CRITICAL),
+        "CVE-2099-1002": ("zlib1g", "1:1.2.13.dfsg-1", "", Severity.CRITICAL),
+        "CVE-2099-1003": ("bash", "5.2.15-2", "", Severity.HIGH),
+    }
+    assert {one.published_at for one in found.values()} == {datetime(2024, 1, 1, tzinfo=UTC)}
+    assert found["CVE-2099-0001"].purl == "pkg:pypi/leaky@1.0"
+    assert found["CVE-2099-1001"].purl.startswith("pkg:deb/debian/libssl3@3.0.20-1~deb12u2?")
+
+
+def test_a_vulnerability_whose_day_nobody_knows_has_none(home: Path, store: LayoutStore) -> None:
+    undated = Advisory("CVE-2099-0009", "leaky", "<2.0", "2.0", "LOW", published="")
+    write_database(home / "db", datetime.now(UTC), [undated])
+    report = report_of(scanner(home, store).scan(everything(store), 60))
+    assert of_kind(report.findings, FindingKind.VULNERABILITY)["CVE-2099-0009"].published_at is None
+
+
+def test_secrets_in_files_and_in_the_environment_are_found_and_not_repeated(
+    home: Path, store: LayoutStore
+) -> None:
+    scanned = scanner(home, store).scan(everything(store), 60)
+    report = report_of(scanned)
+    found = of_kind(report.findings, FindingKind.SECRET)
+    assert found["aws-access-key-id"].package == "/app/settings.py"
+    assert found["github-pat"].package == "the image's configuration: GH_TOKEN"
+    assert {one.severity for one in found.values()} == {Severity.CRITICAL}
+    told = f"{report}".encode() + scanned.cyclonedx + scanned.spdx
+    for secret in (FILE_SECRET, ENV_SECRET):
+        assert secret.encode() not in told
+        assert not any(
+            secret.encode() in file.read_bytes() for file in home.rglob("*") if file.is_file()
+        )
+
+
+def test_each_licence_of_each_package_is_a_finding_also_one_that_is_merely_noted(
+    home: Path, store: LayoutStore
+) -> None:
+    report = report_of(scanner(home, store).scan(image(store, ImageKind.LICENCE), 60))
+    found = of_kind(report.findings, FindingKind.LICENCE)
+    assert found.keys() == {"AGPL-3.0-only", "MIT"}
+    greedy, fine = found["AGPL-3.0-only"], found["MIT"]
+    assert (greedy.package, greedy.installed_version, greedy.purl) == (
+        "greedy",
+        "1.0",
+        "pkg:pypi/greedy@1.0",
+    )
+    assert (greedy.severity, greedy.title) == (Severity.CRITICAL, "forbidden licence")
+    assert (fine.package, fine.severity, fine.title) == ("fine", Severity.LOW, "notice licence")
+
+
+@pytest.mark.parametrize("kind", ImageKind)
+def test_of_each_small_image_exactly_what_is_wrong_with_it_is_found(
+    home: Path, store: LayoutStore, kind: ImageKind
+) -> None:
+    wrong = {
+        ImageKind.CLEAN: set(),
+        ImageKind.FIXABLE_CRITICAL: {"CVE-2099-1001"},
+        ImageKind.UNFIXED_CRITICAL: {"CVE-2099-1002"},
+        ImageKind.WILL_NOT_FIX: {"CVE-2099-1003"},
+        ImageKind.PYTHON_CRITICAL: {"CVE-2099-0001"},
+        ImageKind.UNRECOGNISED: set(),
+        ImageKind.SECRET_IN_FILE: {"aws-access-key-id"},
+        ImageKind.SECRET_IN_ENV: {"github-pat"},
+        ImageKind.LICENCE: {"AGPL-3.0-only"},
+    }
+    report = report_of(scanner(home, store).scan(image(store, kind), 60))
+    assert {one.id for one in report.findings if one.id != "MIT"} == wrong[kind]
+    assert (report.packages == 0) == (kind is ImageKind.UNRECOGNISED)
 
 
 def test_of_many_images_in_one_layout_the_one_with_the_digest_is_scanned(
-    tmp_path: Path, cache: Path, store: LayoutStore
+    home: Path, store: LayoutStore
 ) -> None:
-    vulnerable = baked(tmp_path, store)
-    folder = tmp_path / "other"
-    folder.mkdir()
-    (folder / "main.py").write_text("print('other')\n")
-    other = bake(service(), folder, store, tmp_path / "bake").artifact
-    first, second = (scanner(cache, store).scan(one, 60) for one in (vulnerable, other))
-    assert isinstance(first, ScanReport)
-    assert isinstance(second, ScanReport)
-    assert len(first.findings) == 2
-    assert (second.findings, second.packages) == ((), 0)
+    vulnerable, clean = everything(store), image(store, ImageKind.CLEAN)
+    first, second = (report_of(scanner(home, store).scan(one, 60)) for one in (vulnerable, clean))
+    assert of_kind(first.findings, FindingKind.VULNERABILITY)
+    assert not of_kind(second.findings, FindingKind.VULNERABILITY)
 
 
-def test_a_registry_is_scanned_by_digest(tmp_path: Path, cache: Path) -> None:
+def test_a_registry_is_scanned_by_digest(tmp_path: Path, home: Path) -> None:
     with running_registry(tmp_path / "registry") as registry:
         remote = RegistryStore(f"{registry.host}/hello")
-        report = scanner(cache, remote).scan(baked(tmp_path, remote), 60)
-    assert isinstance(report, ScanReport)
-    assert len(report.findings) == 2
+        report = report_of(scanner(home, remote).scan(everything(remote), 60))
+    assert len(of_kind(report.findings, FindingKind.VULNERABILITY)) == 5
+    secrets = of_kind(report.findings, FindingKind.SECRET)
+    assert secrets["github-pat"].package == "the image's configuration: GH_TOKEN"
 
 
-def test_the_bill_of_materials_lists_every_package(
-    tmp_path: Path, cache: Path, store: LayoutStore
+def test_files_and_variables_that_would_hide_findings_are_not_looked_for(
+    tmp_path: Path, home: Path, store: LayoutStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bill = json.loads(scanner(cache, store).bill_of_materials(baked(tmp_path, store), 60))
-    assert bill["bomFormat"] == "CycloneDX"
-    names = {one["name"] for one in bill["components"]}
-    assert {"leaky", "hopeless", "fine"} <= names
+    everyone = "\n".join(one.id for one in KNOWN)
+    (tmp_path / ".trivyignore").write_text(everyone)
+    (tmp_path / "trivy.yaml").write_text("severity: [LOW]\n")
+    (tmp_path / "trivy-secret.yaml").write_text("disable-rules: [aws-access-key-id]\n")
+    (tmp_path / "vex.json").write_text(_vex([one.id for one in KNOWN]))
+    (tmp_path / "policy.rego").write_text("package trivy\ndefault ignore = true\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name, value in {
+        "SEVERITY": "LOW",
+        "IGNOREFILE": str(tmp_path / ".trivyignore"),
+        "IGNORE_POLICY": str(tmp_path / "policy.rego"),
+        "IGNORE_UNFIXED": "true",
+        "VEX": str(tmp_path / "vex.json"),
+        "SCANNERS": "misconfig",
+        "PKG_TYPES": "library",
+        "CONFIG": str(tmp_path / "trivy.yaml"),
+        "SECRET_CONFIG": str(tmp_path / "trivy-secret.yaml"),
+        "OUTPUT": str(tmp_path / "output.json"),
+        "FORMAT": "table",
+    }.items():
+        monkeypatch.setenv(f"TRIVY_{name}", value)
+    report = report_of(scanner(home, store).scan(everything(store), 60))
+    assert len(of_kind(report.findings, FindingKind.VULNERABILITY)) == 5
+    assert len(of_kind(report.findings, FindingKind.SECRET)) == 2
+    assert not (tmp_path / "output.json").exists()
 
 
-def test_the_bill_of_materials_names_the_artifact_and_is_the_same_wherever_it_lies(
-    tmp_path: Path, cache: Path, store: LayoutStore
-) -> None:
-    artifact = baked(tmp_path, store)
-    first, again = (scanner(cache, store).bill_of_materials(artifact, 60) for _ in range(2))
-    with running_registry(tmp_path / "registry") as registry:
-        remote = RegistryStore(f"{registry.host}/hello")
-        copy = baked(tmp_path / "again", remote)
-        elsewhere = scanner(cache, remote).bill_of_materials(copy, 60)
-    assert copy.digest == artifact.digest
-    assert first == again == elsewhere
-    subject = json.loads(first)["metadata"]["component"]
-    assert (subject["name"], subject["version"]) == ("hello", artifact.digest)
-    assert str(tmp_path).encode() not in first
-    assert tempfile.gettempdir().encode() not in first
-
-
-def test_what_depends_on_what_is_still_right_in_a_settled_bill(
-    tmp_path: Path, cache: Path, store: LayoutStore
-) -> None:
-    bill = json.loads(scanner(cache, store).bill_of_materials(baked(tmp_path, store), 60))
-    subject = bill["metadata"]["component"]["bom-ref"]
-    inside = {one["bom-ref"] for one in bill["components"]}
-    edges = {one["ref"]: set(one["dependsOn"]) for one in bill["dependencies"]}
-    assert edges.keys() == {subject, *inside}
-    assert edges[subject] == inside
+def _vex(ids: list[str]) -> str:
+    """OpenVEX that calls all of them harmless."""
+    product = {"@id": "pkg:pypi/leaky@1.0"}
+    said = [
+        {
+            "vulnerability": {"name": one},
+            "products": [product],
+            "status": "not_affected",
+            "justification": "vulnerable_code_not_present",
+        }
+        for one in ids
+    ]
+    return json.dumps(
+        {
+            "@context": "https://openvex.dev/ns/v0.2.0",
+            "@id": "https://example.test/vex",
+            "author": "somebody",
+            "timestamp": "2026-01-01T00:00:00Z",
+            "version": 1,
+            "statements": said,
+        }
+    )
 
 
 def test_without_a_database_the_scan_is_not_done_but_secrets_and_packages_are_told(
-    tmp_path: Path, store: LayoutStore, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, home: Path, store: LayoutStore
 ) -> None:
-    monkeypatch.setenv("BAKEWELL_TRIVY_DB", f"127.0.0.1:{free_port()}/trivy-db:2")
-    empty = tmp_path / "empty"
-    found = scanner(empty, store).scan(baked(tmp_path, store, secret=True), 60)
+    scanned = scanner(tmp_path / "empty", store).scan(everything(store), 60)
+    found = scanned.report
     assert isinstance(found, ScanNotDone)
     assert "no mirror of it can be reached (127.0.0.1" in found.reason
-    assert found.packages == 3
-    assert [one.package for one in found.secrets] == ["/app/main.py"]
-    began = time.monotonic()
-    assert "no mirror" in prepare_database(empty), "remembered, not tried again at once"
-    assert time.monotonic() - began < 0.2
+    assert found.packages == 5
+    assert {one.id for one in found.secrets} == {"aws-access-key-id", "github-pat"}
+    assert json.loads(scanned.cyclonedx)["components"], "what is inside is known all the same"
 
 
 def test_an_old_database_that_cannot_be_renewed_is_used_and_its_age_is_told(
-    tmp_path: Path, cache: Path, store: LayoutStore
+    home: Path, store: LayoutStore
 ) -> None:
     old = datetime.now(UTC) - timedelta(days=90)
-    write_database(cache / "db", old)
-    report = scanner(cache, store).scan(baked(tmp_path, store), 60)
-    assert isinstance(report, ScanReport)
+    write_database(home / "db", old)
+    report = report_of(scanner(home, store).scan(everything(store), 60))
     assert abs(report.database_updated_at - old) < timedelta(seconds=2)
+    assert "cannot be renewed" in prepare_database(home)
 
 
 @pytest.mark.parametrize("broken", ["trivy.db", "metadata.json"])
-def test_a_broken_database_is_a_scan_not_done(
-    tmp_path: Path, cache: Path, store: LayoutStore, broken: str
-) -> None:
-    (cache / "db" / broken).write_bytes(b"garbage")
-    assert isinstance(scanner(cache, store).scan(baked(tmp_path, store), 60), ScanNotDone)
+def test_a_broken_database_is_a_scan_not_done(home: Path, store: LayoutStore, broken: str) -> None:
+    (home / "db" / broken).write_bytes(b"garbage")
+    assert isinstance(scanner(home, store).scan(everything(store), 60).report, ScanNotDone)
 
 
 def test_a_registry_that_is_down_and_an_image_that_is_not_there_are_scans_not_done(
-    tmp_path: Path, cache: Path, store: LayoutStore
+    home: Path, store: LayoutStore
 ) -> None:
     digest = "sha256:" + "0" * 64
     nowhere = Artifact("hello", digest, f"127.0.0.1:{free_port()}/hello")
     for artifact in (nowhere, Artifact("hello", digest, store.repository)):
-        found = scanner(cache, store).scan(artifact, 60)
-        assert isinstance(found, ScanNotDone)
-        assert found.reason
+        scanned = scanner(home, store).scan(artifact, 60)
+        assert isinstance(scanned.report, ScanNotDone)
+        assert scanned.report.reason
+        assert (scanned.cyclonedx, scanned.spdx) == (b"", b"")
 
 
-def test_files_that_would_hide_findings_are_not_looked_for(
-    tmp_path: Path, cache: Path, store: LayoutStore, monkeypatch: pytest.MonkeyPatch
+# ---- a stored bill, looked at again --------------------------------------------------------------
+
+
+def without_secrets(report: ScanReport) -> set[Finding]:
+    return {one for one in report.findings if one.kind is not FindingKind.SECRET}
+
+
+def test_a_stored_bill_tells_the_same_vulnerabilities_and_licences_as_the_image(
+    home: Path, store: LayoutStore
 ) -> None:
-    (tmp_path / ".trivyignore").write_text("CVE-2099-0001\nCVE-2099-0002\n")
-    (tmp_path / "trivy.yaml").write_text("severity: [LOW]\n")
-    (tmp_path / "trivy-secret.yaml").write_text("disable-rules: [aws-access-key-id]\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TRIVY_SEVERITY", "LOW")
-    monkeypatch.setenv("TRIVY_IGNOREFILE", str(tmp_path / ".trivyignore"))
-    report = scanner(cache, store).scan(baked(tmp_path, store, secret=True), 60)
+    artifact, eyes = everything(store), scanner(home, store)
+    scanned = eyes.scan(artifact, 60)
+    again = eyes.rescan(artifact, scanned.cyclonedx, 60)
+    assert isinstance(again, ScanReport)
+    assert again.of_bill
+    assert set(again.findings) == without_secrets(report_of(scanned))
+    assert again.packages == report_of(scanned).packages
+
+
+def test_what_has_become_known_since_is_found_in_a_stored_bill_without_the_image(
+    home: Path, store: LayoutStore
+) -> None:
+    eyes, artifact = scanner(home, store), image(store, ImageKind.CLEAN)
+    bill = eyes.scan(artifact, 60).cyclonedx
+    new = Advisory("CVE-2099-7777", "fine", "<2.0", "2.0", "CRITICAL")
+    write_database(home / "db", datetime.now(UTC), [new])
+    gone = Artifact("hello", artifact.digest, f"127.0.0.1:{free_port()}/gone")
+    report = eyes.rescan(gone, bill, 60)
     assert isinstance(report, ScanReport)
-    assert len(report.findings) == 3
+    assert of_kind(report.findings, FindingKind.VULNERABILITY).keys() == {"CVE-2099-7777"}
 
 
-# ---- a scanner that misbehaves -------------------------------------------------------------------
-
-HANGING = "sleep 1000 & echo $! >>{pids}; echo $$ >>{pids}; trap '' TERM; wait; wait\n"
-
-
-@pytest.fixture
-def pretender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A `trivy` of our own; the test writes what it does. In front of the real one on PATH."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    path = folder / "trivy"
-    monkeypatch.setattr(trivy_process, "_path", lambda: f"{folder}{os.pathsep}{os.environ['PATH']}")
-    yield path
-    pids = tmp_path / "pids"
-    for line in pids.read_text().split() if pids.exists() else ():
-        if psutil.pid_exists(int(line)):
-            os.kill(int(line), signal.SIGKILL)
-
-
-def pretend(path: Path, script: str) -> None:
-    path.write_text(f"#!/bin/bash\n{script}")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-
-
-def without_bills() -> str:
-    """The real Trivy, but it fails at SBOMs."""
-    beside = Path(sys.executable).parent
-    real = shutil.which("trivy", path=f"{beside}{os.pathsep}{os.environ['PATH']}")
-    return f'case "$*" in *cyclonedx*) echo boom >&2; exit 1;; esac; exec {real} "$@"\n'
-
-
-def alive(pids: Path) -> list[int]:
-    return [int(line) for line in pids.read_text().split() if _alive(int(line))]
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def until(condition: object, seconds: float = 5) -> bool:
-    assert callable(condition)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def test_a_hanging_scanner_is_killed_at_the_deadline_with_everything_it_started(
-    tmp_path: Path, cache: Path, store: LayoutStore, pretender: Path
+def test_another_artifacts_bill_and_no_bill_at_all_are_scans_not_done(
+    home: Path, store: LayoutStore
 ) -> None:
-    artifact, pids = baked(tmp_path, store), tmp_path / "pids"
-    pretend(pretender, HANGING.format(pids=pids))
-    began = time.monotonic()
-    found = scanner(cache, store).scan(artifact, 2)
-    assert time.monotonic() - began < 4
+    eyes, artifact = scanner(home, store), image(store, ImageKind.CLEAN)
+    bill = eyes.scan(everything(store), 60).cyclonedx
+    hollow = json.dumps({"metadata": {"component": {"version": artifact.digest}}}).encode()
+    for wrong in (bill, b"", b"{}", b"[]", bill[:-20], hollow):
+        report = eyes.rescan(artifact, wrong, 60)
+        assert isinstance(report, ScanNotDone), wrong[:80]
+    assert "it is about sha256:" in str(eyes.rescan(artifact, bill, 60))
+
+
+def test_without_a_database_a_stored_bill_is_not_scanned(
+    tmp_path: Path, home: Path, store: LayoutStore
+) -> None:
+    artifact = everything(store)
+    bill = scanner(home, store).scan(artifact, 60).cyclonedx
+    found = scanner(tmp_path / "empty", store).rescan(artifact, bill, 60)
     assert isinstance(found, ScanNotDone)
-    assert "no answer in 2 s" in found.reason
-    assert until(lambda: alive(pids) == []), "nothing of it is left"
+    assert "there is no vulnerability database" in found.reason
 
 
-def test_a_killed_scanner_is_a_scan_not_done(
-    tmp_path: Path, cache: Path, store: LayoutStore, pretender: Path
+def test_secrets_stay_found_when_only_the_bill_is_looked_at_again(
+    home: Path, store: LayoutStore
 ) -> None:
-    artifact, pids = baked(tmp_path, store), tmp_path / "pids"
-    pretend(pretender, f"echo $$ >>{pids}; exec sleep 1000\n")
-
-    def kill() -> None:
-        assert until(lambda: pids.exists() and pids.read_text().strip())
-        os.kill(int(pids.read_text()), signal.SIGKILL)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    found = scanner(cache, store).scan(artifact, 30)
-    killer.join()
-    assert isinstance(found, ScanNotDone)
+    artifact, eyes = everything(store), scanner(home, store)
+    scanned = eyes.scan(artifact, 60)
+    report = rescan_with(eyes, Known(artifact, scanned.cyclonedx, scanned.report))
+    assert isinstance(report, ScanReport)
+    assert set(report.findings) == set(report_of(scanned).findings)
 
 
-def test_a_killed_child_leaves_no_scanner_behind(
-    tmp_path: Path, cache: Path, store: LayoutStore, pretender: Path
+def test_many_bills_are_looked_at_in_order_and_one_that_is_broken_stops_no_other(
+    home: Path, store: LayoutStore
 ) -> None:
-    artifact, pids = baked(tmp_path, store), tmp_path / "pids"
-    pretend(pretender, f"echo $PPID >{tmp_path / 'child'}; {HANGING.format(pids=pids)}")
-
-    def kill() -> None:
-        assert until(lambda: pids.exists() and len(pids.read_text().split()) >= 2)
-        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    found = scanner(cache, store).scan(artifact, 30)
-    killer.join()
-    assert isinstance(found, ScanNotDone)
-    assert "killed by signal 9" in found.reason
-    assert until(lambda: alive(pids) == []), "nothing of it is left"
-
-
-def test_what_was_found_wrong_is_not_forgotten_when_the_bill_of_materials_fails(
-    tmp_path: Path, cache: Path, store: LayoutStore, pretender: Path
-) -> None:
-    pretend(pretender, without_bills())
-    policy = ScanPolicy(without_database=WithoutDatabase.RUN)
-    scanned = scan_with(scanner(cache, store), baked(tmp_path, store), policy)
-    assert scanned.decision.answer is Admission.REFUSE
-    assert "CVE-2099-0001" in scanned.decision.reason
-    assert scanned.bill_of_materials == b""
-
-
-def test_a_clean_scan_does_not_count_when_the_bill_of_materials_fails(
-    tmp_path: Path, cache: Path, store: LayoutStore, pretender: Path
-) -> None:
-    pretend(pretender, without_bills())
-    (tmp_path / "main.py").write_text("print('clean')\n")
-    artifact = bake(service(), tmp_path, store, tmp_path / "bake").artifact
-    assert isinstance(scanner(cache, store).scan(artifact, 60), ScanReport)
-    scanned = scan_with(scanner(cache, store), artifact, ScanPolicy())
-    assert scanned.decision.answer is Admission.REFUSE
-    assert isinstance(scanned.report, ScanNotDone)
-    assert "boom" in scanned.report.reason
-
-
-ANSWERS = {
-    "nothing": "exit 0",
-    "garbage": "echo this is no report",
-    "an empty object": "echo '{}'",
-    "another schema": """echo '{"SchemaVersion": 3, "Results": []}'""",
-    "a list": "echo '[]'",
-    "a failure": "echo FATAL boom >&2; exit 1",
-}
-
-
-@pytest.mark.parametrize("script", ANSWERS.values(), ids=ANSWERS.keys())
-def test_an_answer_that_is_no_report_is_a_scan_not_done(
-    tmp_path: Path, cache: Path, store: LayoutStore, pretender: Path, script: str
-) -> None:
-    artifact = baked(tmp_path, store)
-    pretend(pretender, f"{script}\n")
-    found = scanner(cache, store).scan(artifact, 20)
-    assert isinstance(found, ScanNotDone)
-    assert found.reason
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of a death")
-def test_a_killed_parent_leaves_no_scanner_behind(
-    tmp_path: Path, cache: Path, store: LayoutStore, pretender: Path
-) -> None:
-    artifact, pids = baked(tmp_path, store), tmp_path / "pids"
-    pretend(pretender, HANGING.format(pids=pids))
-    code = f"""
-        import os
-        from pathlib import Path
-        from tasks.adapters import trivy, trivy_process
-        from tasks.adapters.layout import LayoutStore
-        from tasks.model import Artifact
-        trivy_process._path = lambda: {str(pretender.parent)!r} + os.pathsep + os.environ["PATH"]
-        store = LayoutStore(Path({str(tmp_path / "artifacts")!r}))
-        artifact = Artifact("hello", {artifact.digest!r}, store.repository)
-        trivy.TrivyScanner(Path({str(cache)!r}), lambda name: store).scan(artifact, 60)
-    """
-    parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])
-    assert until(lambda: pids.exists() and len(pids.read_text().split()) >= 2, 20)
-    parent.kill()
-    parent.wait()
-    assert until(lambda: alive(pids) == []), "nothing of it is left"
+    eyes, said = scanner(home, store), list[str]()
+    kinds = (ImageKind.FIXABLE_CRITICAL, ImageKind.UNFIXED_CRITICAL, ImageKind.WILL_NOT_FIX)
+    stored = []
+    for kind in kinds:
+        artifact = image(store, kind)
+        scanned = eyes.scan(artifact, 60)
+        stored.append(Known(artifact, scanned.cyclonedx, scanned.report))
+    stored.insert(1, replace(stored[0], cyclonedx=b"broken"))
+    first, broken, *others = rescan_many(stored, said.append, eyes)
+    assert isinstance(broken, ScanNotDone)
+    found = [
+        [one.id for one in report.findings if one.kind is FindingKind.VULNERABILITY]
+        for report in (first, *others)
+        if isinstance(report, ScanReport)
+    ]
+    assert found == [["CVE-2099-1001"], ["CVE-2099-1002"], ["CVE-2099-1003"]]
+    assert said[-1] == "looked again at 4 of 4 bills of materials"

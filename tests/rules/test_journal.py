@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import JsonValue
 
 from tasks.errors import CorruptError
 from tasks.evidence import Quarantine, QuarantineKind
@@ -24,6 +25,7 @@ from tasks.journal.rules import (
     Quarantined,
     QuarantineLifted,
     ReleaseFinished,
+    ReleaseStarted,
     RolledBack,
     RolloutStarted,
     Sampled,
@@ -291,6 +293,19 @@ def test_a_release_is_known_from_its_start_to_its_outcome() -> None:
     assert (found.id, found.service, found.artifact) == ("r1", "hello", artifact(1))
     assert (found.source, found.spec, found.reused_bake) == (SOURCE, SPEC, False)
     assert (found.started_at, found.outcome) == (NOON + timedelta(seconds=1), "promoted in prod")
+
+
+def test_a_release_of_before_there_were_policies_is_read_without_its_scan_settings() -> None:
+    """Up to 0.2.0 they stood in service.yaml. What holds today is today's policy."""
+    event = line("r1", release_started(1), environment="")
+    today = event.body["spec"]
+    assert isinstance(today, dict)
+    spec: dict[str, JsonValue] = {**today, "scan": {"fail_on": ["HIGH"]}}
+    old = replace(event, body={**event.body, "spec": spec})
+    body = body_of(old)
+    assert isinstance(body, ReleaseStarted)
+    assert body.spec == SPEC
+    assert body.spec.policy == "default"
 
 
 def test_a_release_taken_up_again_keeps_its_first_start() -> None:

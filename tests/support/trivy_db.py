@@ -31,6 +31,13 @@ SOURCE: Final = {
     "Name": "GitHub Security Advisory pip",
     "URL": "https://github.com/advisories?query=ecosystem%3Apip",
 }
+DEBIAN: Final = "debian 12"
+DEBIAN_SOURCE: Final = {
+    "ID": "debian",
+    "Name": "Debian Security Tracker",
+    "URL": "https://salsa.debian.org/security-tracker-team/security-tracker",
+}
+STATUSES: Final = {"affected": 2, "fixed": 3, "will_not_fix": 5}
 CONFIG: Final = "application/vnd.aquasec.trivy.config.v1+json"
 LAYER: Final = "application/vnd.aquasec.trivy.db.layer.v1.tar+gzip"
 Tree = Mapping[str, Union[bytes, "Tree"]]
@@ -46,28 +53,46 @@ class Advisory:
     fixed: str
     severity: str
     title: str = "something is wrong with it"
+    published: str = "2024-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class DebianAdvisory:
+    """What is known of one source package of Debian 12. `fixed` empty: no fix exists, and `status` says what is done."""
+
+    id: str
+    package: str
+    fixed: str
+    severity: str
+    status: str = "fixed"
+    title: str = "something is wrong with it"
+    published: str = "2024-01-01T00:00:00Z"
 
 
 KNOWN: Final = (
     Advisory("CVE-2023-32681", "requests", ">=2.3.0, <2.31.0", "2.31.0", "MEDIUM"),
     Advisory("CVE-2099-0001", "leaky", "<2.0", "2.0", "CRITICAL"),
     Advisory("CVE-2099-0002", "hopeless", ">=0", "", "HIGH"),
+    DebianAdvisory("CVE-2099-1001", "openssl", "9.0.0-1", "CRITICAL"),
+    DebianAdvisory("CVE-2099-1002", "zlib", "", "CRITICAL", "affected"),
+    DebianAdvisory("CVE-2099-1003", "bash", "", "HIGH", "will_not_fix"),
 )
 
 
 def write_database(
-    folder: Path, updated_at: datetime, advisories: Sequence[Advisory] = KNOWN
+    folder: Path,
+    updated_at: datetime,
+    advisories: Sequence[Advisory | DebianAdvisory] = KNOWN,
 ) -> None:
     """trivy.db and metadata.json in `folder`, as if downloaded at `updated_at`."""
     folder.mkdir(parents=True, exist_ok=True)
-    packages: dict[str, dict[str, bytes]] = {}
+    known: dict[str, dict[str, dict[str, bytes]]] = {PIP: {}, DEBIAN: {}}
     for one in advisories:
-        patched = [one.fixed] if one.fixed else []
-        known = {"VulnerableVersions": [one.vulnerable], "PatchedVersions": patched}
-        packages.setdefault(one.package, {})[one.id] = _json(known)
+        where = known[PIP if isinstance(one, Advisory) else DEBIAN]
+        where.setdefault(one.package, {})[one.id] = _affected(one)
     tree: Tree = {
-        PIP: packages,
-        "data-source": {PIP: _json(SOURCE)},
+        **known,
+        "data-source": {PIP: _json(SOURCE), DEBIAN: _json(DEBIAN_SOURCE)},
         "vulnerability": {one.id: _details(one) for one in advisories},
     }
     (folder / "trivy.db").write_bytes(_Bolt().file(tree))
@@ -100,13 +125,21 @@ def publish_database(store: ArtifactStore, folder: Path, tag: str = "2") -> str:
     return store.put_manifest(_json(manifest), tag)
 
 
-def _details(one: Advisory) -> bytes:
+def _affected(one: Advisory | DebianAdvisory) -> bytes:
+    """Which versions have it. Trivy reads an absent fix of an operating system's package as: every version."""
+    if isinstance(one, DebianAdvisory):
+        fixed = {"FixedVersion": one.fixed} if one.fixed else {}
+        return _json({**fixed, "Status": STATUSES[one.status]})
+    patched = [one.fixed] if one.fixed else []
+    return _json({"VulnerableVersions": [one.vulnerable], "PatchedVersions": patched})
+
+
+def _details(one: Advisory | DebianAdvisory) -> bytes:
     severity = SEVERITIES.index(one.severity)
-    vendors = {"ghsa": severity, "nvd": severity}
-    return _json(
-        {"Title": one.title, "Description": one.title, "Severity": one.severity}
-        | {"VendorSeverity": vendors, "PublishedDate": "2024-01-01T00:00:00Z"}
-    )
+    vendors = {"ghsa": severity, "debian": severity, "nvd": severity}
+    told = {"Title": one.title, "Description": one.title, "Severity": one.severity}
+    dates = {"PublishedDate": one.published} if one.published else {}
+    return _json({**told, **dates, "VendorSeverity": vendors})
 
 
 def _json(value: object) -> bytes:

@@ -1,0 +1,1 @@
+"""Mirror: a second place for an artifact and everything that vouches for it."""
