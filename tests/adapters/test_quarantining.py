@@ -199,7 +199,7 @@ def test_a_base_is_looked_for_where_the_manifest_says_it_is(
     named = on(base, f"{elsewhere.repository}@{base}")
     mine = artifact_in(shelf, image(shelf, ["a", "b", "c"], **named))
     found = contents_of(mine, {QuarantineKind.BASE}, dossier(mine))
-    assert (found.bases, found.bases_unread) == ({base, lowest}, "")
+    assert (found.bases, found.bases_unread) == (frozenset({base, lowest}), "")
     lost = artifact_in(shelf, image(shelf, ["a", "b", "d"], **on(base)))
     unread = contents_of(lost, {QuarantineKind.BASE}, dossier(lost))
     assert unread.bases == {base}
