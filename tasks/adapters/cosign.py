@@ -140,7 +140,8 @@ class Cosign:
         return Dossier(artifact, signatures, said, pieces)
 
     def present(self, artifact: Artifact, pieces: Sequence[str]) -> bool:
-        """Are exactly these pieces still what lies beside the artifact? Nothing is verified: digests are all that is asked.
+        """Are exactly these pieces still what lies beside the artifact, byte by byte (the largest: by name)? Signatures are
+        not verified again: the same bytes by the same keys are worth the same.
 
         TransientError if the store does not answer.
         """
@@ -151,18 +152,16 @@ class Cosign:
         manifests, known = {one.digest for one in listed}, set(pieces)
         if not manifests <= known:
             return False
-        blobs = known - manifests
-        named = _at_once(self._named, listed)
-        there = _at_once(self._store.has_blob, sorted(blobs))
-        return all(there) and set().union(*named) == blobs
+        return set().union(*_at_once(self._whole, listed)) == known - manifests
 
-    def _named(self, one: Listed) -> set[str]:
-        """Digests of the evidence that a listed manifest names; none if it is gone or cannot be read."""
+    def _whole(self, one: Listed) -> set[str]:
+        """Digests of the evidence that a listed manifest names, if all of it is there; else none."""
         try:
-            manifest = cosign_pieces.manifest(self._store, one)
-            return {piece.digest for piece in cosign_pieces.pieces(manifest)}
+            found = list(cosign_pieces.pieces(cosign_pieces.manifest(self._store, one)))
+            there = all(cosign_pieces.is_there(self._store, piece) for piece in found)
         except (RefusedError, UnreadableError):
             return set()
+        return {piece.digest for piece in found} if there else set()
 
     def _seen(self, artifact: Artifact) -> tuple[list[Seen], tuple[str, ...]]:
         judge = Judge(artifact, self._keys)

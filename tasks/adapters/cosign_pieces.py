@@ -17,6 +17,7 @@ from tasks.model import Artifact
 from tasks.ports import ArtifactStore
 
 PIECE_BYTES_AT_MOST: Final = 64 * 1024 * 1024  # an SBOM of 100,000 packages has about 40 MB
+READ_AGAIN_BYTES_AT_MOST: Final = 1024 * 1024
 LISTED_AT_MOST: Final = 1000
 LAYERS_AT_MOST: Final = 1000
 
@@ -103,6 +104,13 @@ def _piece(layer: Mapping[str, Any]) -> Piece:
     if type(size) is not int or size < 0 or not isinstance(notes, dict):
         raise UnreadableError("one of its layers is no descriptor: size or annotations are wrong")
     return Piece(layer["mediaType"], digest, size, notes)
+
+
+def is_there(store: ArtifactStore, piece: Piece) -> bool:
+    """Is it there, and as it was? CorruptError, NotFoundError if not. A very large one is only asked for by its name."""
+    if piece.size > READ_AGAIN_BYTES_AT_MOST:
+        return store.has_blob(piece.digest)
+    return len(content(store, piece)) == piece.size
 
 
 def content(store: ArtifactStore, piece: Piece) -> bytes:
