@@ -36,6 +36,14 @@ app.command(
     help="Ask the judge: what it will see, what it would have said, how often it is wrong.",
 )
 app.command(
+    "flows.command_evidence:inspect",
+    help="Show the chain of an artifact: source, base, packages, findings, verdicts, where it runs.",
+)
+app.command(
+    "flows.command_evidence:diff",
+    help="Compare two artifacts: packages, vulnerabilities, files, configuration.",
+)
+app.command(
     "flows.command_policy:policy",
     help="Ask the policies: which there are, what they say of an artifact, and what is waived.",
 )
