@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from flows.chain import Chain, Place
 from flows.differences import worst_first
-from flows.inspecting import Chain, Place
 from flows.story import Tone
 from flows.words import count, listed, moment
 from tasks.evidence import (
@@ -40,7 +40,7 @@ class Link:
 
 
 def links(chain: Chain) -> tuple[Link, ...]:
-    """From the source to where it runs. A quarantine is told first."""
+    """From the source to the verdicts. A quarantine is told first."""
     return (
         *(Link("quarantine", Tone.BAD, one.why) for one in chain.quarantines),
         source_link(chain.origins),
@@ -49,7 +49,6 @@ def links(chain: Chain) -> tuple[Link, ...]:
         findings_link(chain.scan),
         signatures_link(chain),
         verdicts_link(chain),
-        _places(chain.places),
     )
 
 
@@ -223,7 +222,8 @@ def _tried(chain: Chain, place: str, given: RolloutVerdict | None) -> str:
     return f"{place}: {given.verdict.value} ({given.release}, {moment(given.at)} UTC), {told}"
 
 
-def _places(places: Sequence[Place]) -> Link:
+def places_link(places: Sequence[Place]) -> Link:
+    """Where it runs: no proof, but what this journal and the platforms say."""
     if not places:
         return Link("runs in", Tone.WAIT, "nowhere, as far as this journal knows")
     told = tuple(map(_place, places))

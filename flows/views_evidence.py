@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from flows.chain import Chain
 from flows.console import MARKS
 from flows.differences import (
     Difference,
@@ -19,8 +20,7 @@ from flows.differences import (
     Unknown,
     VulnerabilityChanges,
 )
-from flows.inspecting import Chain
-from flows.links import Link, finding_words, links
+from flows.links import Link, finding_words, links, places_link
 from flows.words import count, listed, one_line
 from tasks.contents import Member
 from tasks.evidence import Finding, Severity
@@ -38,7 +38,7 @@ def chain_tree(chain: Chain, full: bool, ascii_only: bool = False) -> Renderable
     """One branch a link: what a person reads in ten seconds. `full`: every package, finding, statement."""
     root = Text.assemble((one_line(chain.artifact.service), "bold"), " ", chain.artifact.digest)
     tree = Tree(root, guide_style="dim")
-    for link in links(chain):
+    for link in (*links(chain), places_link(chain.places)):
         branch = tree.add(_link(link, ascii_only))
         for line in (link.all_details or link.details) if full else link.details:
             branch.add(Text(one_line(line), style="dim"))
@@ -86,7 +86,10 @@ def difference(found: Difference, files: bool) -> RenderableType:
         ("Configuration", _settings(found.settings)),
     )
     for title, content in sections:
-        parts += [Text(f"\n{title}", style="bold"), Padding(Group(*content), (0, 0, 0, 2))]
+        parts += [
+            Text(f"\n{title}", style="bold"),
+            Padding(Group(*content), (0, 0, 0, 2), expand=False),
+        ]
     return Group(*parts)
 
 
@@ -110,7 +113,7 @@ def _packages(found: Sequence[PackageChange] | Unknown) -> Iterator[RenderableTy
 
 
 def _versions(one: PackageChange) -> tuple[str, str, str]:
-    return one.name, ", ".join(one.before), ", ".join(one.after)
+    return one.name.removeprefix("pkg:"), ", ".join(one.before), ", ".join(one.after)
 
 
 def _vulnerabilities(found: VulnerabilityChanges | Unknown) -> Iterator[RenderableType]:
