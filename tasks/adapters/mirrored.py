@@ -28,17 +28,17 @@ KNOWN_OUTAGES: Final = Outages()
 
 
 class MirroredStore:
-    """The first store, and others to read by digest. `outages` is shared by all stores of a process."""
+    """The first store, and others to read by digest. `outages`: those all stores of a process know, unless given."""
 
     def __init__(
         self,
         first: ArtifactStore,
         mirrors: Sequence[ArtifactStore],
-        outages: Outages = KNOWN_OUTAGES,
+        outages: Outages | None = None,
     ) -> None:
         self._first = first
         self._all = (first, *mirrors)
-        self._outages = outages
+        self._outages = outages or KNOWN_OUTAGES
 
     @property
     def repository(self) -> str:

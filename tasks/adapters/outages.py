@@ -20,7 +20,7 @@ class Outages:
     def remember(self, repository: str, why: object) -> None:
         """It did not answer just now. Told once for each outage, not for each read."""
         if not self.is_down(repository):
-            LOGGER.warning("%s does not answer; its mirrors are read: %s", repository, why)
+            LOGGER.warning("%s does not answer, others are read instead: %s", repository, why)
         self._until[_place(repository)] = self._clock() + self._seconds
 
     def is_down(self, repository: str) -> bool:

@@ -4,8 +4,9 @@ Whatever goes wrong - no database, no answer, a killed or hanging scanner, a rep
 not done, with a reason; never an empty list of findings.
 """
 
+import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from tasks.adapters import (
 )
 from tasks.adapters.registry_session import is_loopback
 from tasks.adapters.trivy_config import Config, Image
+from tasks.adapters.trivy_database import Database
 from tasks.adapters.trivy_knowledge import Knowledge, knowledge
 from tasks.adapters.trivy_workers import Say
 from tasks.errors import BakewellError, InvalidInputError, TransientError
@@ -88,7 +90,7 @@ class TrivyScanner:
             target, image = _aimed(what, artifact, aim, work)
             config = replace(_config(what, known, work, worker, seconds), image=image)
             plain = replace(config, insecure=not known.server and _is_plain(artifact.repository))
-            found = trivy_process.ask(what, target, plain, work, seconds)
+            found = _asked(what, target, plain, work, worker, seconds)
         used = lent.updated_at if lent else None
         if known.server:
             used = trivy_report.server_database_of(found["report"])
@@ -114,7 +116,22 @@ def prepare_database(home: Path, allowed_hours: float = trivy_knowledge.OLD_HOUR
     return trivy_knowledge.problem_of(knowledge(home), allowed_hours, datetime.now(UTC))
 
 
-def _lent(known: Knowledge, worker: Path) -> Any:
+def _asked(
+    what: str, target: str, config: Config, work: Path, worker: Path, seconds: float
+) -> dict[str, Any]:
+    """Once more if only the worker's memory of layers is broken: it can be had again from the layers."""
+    began = time.monotonic()
+    try:
+        return trivy_process.ask(what, target, config, work, seconds)
+    except TransientError as error:
+        if not trivy_workers.is_broken(str(error)):
+            raise
+    trivy_workers.forget(worker)
+    left = max(1.0, seconds - (time.monotonic() - began))
+    return trivy_process.ask(what, target, config, work, left)
+
+
+def _lent(known: Knowledge, worker: Path) -> AbstractContextManager[Database | None]:
     return trivy_database.lent(known.database, worker) if known.database else nullcontext()
 
 
@@ -149,11 +166,14 @@ def _is_plain(repository: str) -> bool:
 def _scanned(artifact: Artifact, answer: _Answer) -> Scanned:
     """Report and bills belong together: what cannot be listed counts as not scanned."""
     report, found = _told(artifact, answer), answer.found
-    if problem := found.get("without_bills"):
-        reason = f"what is inside could not be listed: {problem}"
-        return Scanned(_only_secrets(artifact, answer.found["report"], reason))
-    cyclonedx = trivy_bill.settled(found["cyclonedx"], artifact)
-    return Scanned(report, cyclonedx, trivy_spdx.settled(found["spdx"], artifact))
+    try:
+        if problem := found.get("without_bills"):
+            raise ValueError(problem)
+        cyclonedx = trivy_bill.settled(found["cyclonedx"], artifact)
+        return Scanned(report, cyclonedx, trivy_spdx.settled(found["spdx"], artifact))
+    except MALFORMED as error:
+        reason = f"Trivy could not list what is inside {artifact.short}: {error!r}; try again"
+        return Scanned(_only_secrets(artifact, found["report"], reason))
 
 
 def _told(artifact: Artifact, answer: _Answer) -> ScanReport | ScanNotDone:

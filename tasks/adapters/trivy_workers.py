@@ -19,6 +19,7 @@ from tasks.errors import InvalidInputError, TransientError
 WORKERS: Final = "BAKEWELL_TRIVY_WORKERS"
 LAYERS_AT_MOST_BYTES: Final = 512 * 1024 * 1024
 TELL_SECONDS: Final = 5.0
+BROKEN: Final = ("unable to initialize fs cache", "cache may be in use", "cache DB", "panic: ")
 Say = Callable[[str], None]
 
 
@@ -35,6 +36,11 @@ def taken(home: Path, seconds: float, say: Say) -> Iterator[Path]:
 def forget(worker: Path) -> None:
     """Throw away what it learnt of layers: too much, or broken by a crash. It is learnt again."""
     shutil.rmtree(worker / "fanal", ignore_errors=True)
+
+
+def is_broken(problem: str) -> bool:
+    """Do Trivy's words mean that what it learnt of layers cannot be read, or is held by somebody left from before?"""
+    return any(words in problem for words in BROKEN)
 
 
 def folders(home: Path) -> tuple[Path, ...]:

@@ -1,4 +1,4 @@
-"""What every ArtifactStore promises, tried on each of them: memory, a layout folder, a real registry (whole and in chunks)."""
+"""What every ArtifactStore promises, tried on each of them: memory, a layout, a real registry (whole, in chunks), with mirrors."""
 
 import itertools
 import os
@@ -11,6 +11,8 @@ import pytest
 from tasks import oci
 from tasks.adapters.layout import LayoutStore
 from tasks.adapters.memory_store import MemoryStore
+from tasks.adapters.mirrored import MirroredStore
+from tasks.adapters.outages import Outages
 from tasks.adapters.registry import RegistryStore
 from tasks.errors import (
     CorruptError,
@@ -20,6 +22,7 @@ from tasks.errors import (
     TagConflictError,
 )
 from tasks.ports import ArtifactStore
+from tests.support.manifests import evidence, image
 from tests.support.registry import Registry, running_registry
 
 ABSENT = f"sha256:{'0' * 64}"
@@ -39,6 +42,8 @@ KINDS = [
     "layout",
     pytest.param("registry", marks=ENGINE),
     pytest.param("registry, chunked", marks=ENGINE),
+    "mirrored layout",
+    pytest.param("mirrored registry", marks=ENGINE),
 ]
 
 
@@ -48,9 +53,15 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
         return MemoryStore("memory:contract")
     if request.param == "layout":
         return LayoutStore(tmp_path / "layout")
+    if request.param == "mirrored layout":
+        return MirroredStore(LayoutStore(tmp_path / "layout"), [MemoryStore("memory:mirror")])
     running: Registry = request.getfixturevalue("registry")
     chunk = 100_000 if "chunked" in request.param else None
-    return RegistryStore(f"{running.host}/contract/n{next(names)}", chunk_bytes=chunk)
+    found = RegistryStore(f"{running.host}/contract/n{next(names)}", chunk_bytes=chunk)
+    if "mirror" not in request.param:
+        return found
+    mirror = RegistryStore(f"{running.host}/contract/mirror{next(names)}")
+    return MirroredStore(found, [mirror], Outages())
 
 
 @pytest.fixture(params=["layout", pytest.param("registry", marks=ENGINE)])
@@ -74,39 +85,6 @@ def flip(path: Path) -> None:
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2] ^= 1
     path.write_bytes(raw)
-
-
-def image(store: ArtifactStore, word: str = "hello") -> bytes:
-    """Store what a small image needs; its manifest, not yet stored."""
-    config = store.put_blob(oci.canonical({"word": word, "nonce": os.urandom(8).hex()}))
-    layer = store.put_blob(word.encode() * 1000)
-    return oci.canonical(
-        {
-            "schemaVersion": 2,
-            "mediaType": oci.MANIFEST,
-            "config": {**oci.to_json(config), "mediaType": oci.CONFIG},
-            "layers": [{**oci.to_json(layer), "mediaType": oci.LAYER}],
-        }
-    )
-
-
-def evidence(store: ArtifactStore, subject: bytes, kind: str) -> bytes:
-    empty = store.put_blob(b"{}")
-    return oci.canonical(
-        {
-            "schemaVersion": 2,
-            "mediaType": oci.MANIFEST,
-            "artifactType": kind,
-            "config": {**oci.to_json(empty), "mediaType": oci.EMPTY},
-            "layers": [{**oci.to_json(empty), "mediaType": oci.EMPTY}],
-            "subject": {
-                "mediaType": oci.MANIFEST,
-                "digest": oci.digest_of(subject),
-                "size": len(subject),
-            },
-            "annotations": {"kind": kind},
-        }
-    )
 
 
 def test_what_is_stored_is_read_back(store: ArtifactStore, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -84,7 +84,9 @@ def kill(address: str) -> None:
 
 
 @contextmanager
-def process_ground(folder: Path) -> Iterator[Ground]:
+def process_ground(
+    folder: Path, stores: Callable[[str], ArtifactStore] = open_store
+) -> Iterator[Ground]:
     try:
         binary()
     except RefusedError as error:
@@ -95,7 +97,7 @@ def process_ground(folder: Path) -> Iterator[Ground]:
     def made(version: str, behaviour: Behaviour) -> Artifact:
         return make_artifact(home, version, behaviour)
 
-    yield Ground(ProcessFleet(home, open_store), environment, made, kill)
+    yield Ground(ProcessFleet(home, stores), environment, made, kill)
     left = process_table.find({"BAKEWELL_HOME": str(home)})
     for one in left:
         process_table.stop(one, 0)
