@@ -35,6 +35,11 @@ for where, words in {
 }.items():
     app.command(f"flows.command_judge:{where}", help=words)
 for where, words in {
+    "diff": "Compare two artifacts: packages, vulnerabilities, files, configuration.",
+    "inspect": "Show an artifact's chain: source, base, packages, findings, verdicts, where it runs.",
+}.items():
+    app.command(f"flows.command_evidence:{where}", help=words)
+for where, words in {
     "keys": "Who signs here, and whose signatures count: list, rotate, trust, distrust.",
     "mirror": "Copy an artifact with all its evidence to a second registry or layout.",
     "policy": "Ask the policies: which there are, what they say of an artifact, and what is waived.",
