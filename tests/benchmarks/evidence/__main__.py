@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
 def measured(here: Ground, part: str, quick: bool) -> str:
     match part:
         case "pipeline":
-            return pipeline.measure(here, 2 if quick else 5, QUICK_BYTES if quick else BYTES)
+            return pipeline.measure(here, 2 if quick else 4, QUICK_BYTES if quick else BYTES)
         case "admission":
             return admission.measure(here, 20 if quick else 200, 100 if quick else 1000)
         case "parallel":
