@@ -1,7 +1,7 @@
 """What a person can type about quarantines: `bakewell quarantine DIGEST --reason …`, `… lift`, `… list`."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
@@ -18,6 +18,9 @@ from flows.quarantining import lift as take_out
 from flows.quarantining import target_of
 from flows.run import run_replacement
 from tasks.evidence import Quarantine
+
+if TYPE_CHECKING:
+    from flows.replacement import Replaced
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Flag = Parameter(negative="")
@@ -66,9 +69,11 @@ def add(
         Print as JSON.
     """
     made = put(target_of(what, base, package), reason, _utc(until), by)
-    before = where_it_runs(made)
-    done = run_replacement(made, wait) if replace and before.held else []
-    now = where_it_runs(made) if done else before
+    now = where_it_runs(made)
+    done: list[Replaced] = []
+    if replace and now.held:
+        done = run_replacement(made, wait)
+        now = where_it_runs(made)  # a rollout of it may have withdrawn it meanwhile, all by itself
     show(
         json,
         lambda: outcome_json(made, done, now),

@@ -38,14 +38,18 @@ class Cosign:
     # ---- writing ---------------------------------------------------------------------------------
 
     def sign(self, artifact: Artifact) -> None:
-        """Sign as builder, in both formats; what is there already is left. VerificationFailedError if it does not hold."""
+        """Sign as builder, in both formats; what is there already is left. VerificationFailedError if it does not hold.
+
+        Who signs keyless writes a bundle only: the `.sig` tag has no place for the log's proof that cosign 3 would read.
+        """
+        keyless = self._keys.is_keyless(KeyRole.BUILDER)
         with locked_name(artifact.reference):
             tag, bundle = self.examine(artifact).signatures
-            if tag.proof is not Proof.VALID:
+            if tag.proof is not Proof.VALID and not keyless:
                 self._tag(artifact)
             if bundle.proof is not Proof.VALID:
                 self._attach(artifact, [Statement(Kind.SIGNATURE, {})])
-        for checked in self.examine(artifact).signatures:
+        for checked in self.examine(artifact).signatures[1 if keyless else 0 :]:
             _refuse_unless_valid(artifact, checked)
 
     def attest(self, artifact: Artifact, statements: Sequence[Statement]) -> None:
@@ -66,19 +70,20 @@ class Cosign:
 
     def resign(self, artifact: Artifact) -> tuple[Attested, ...]:
         """Sign again, with the keys that sign now, what only keys vouch for whose time is limited. Returns what it was."""
-        leaving = {key.name for key in self._keys.trusted.keys if key.not_after is not None}
-        signing = {role: self._keys.signing(role).name for role in KeyRole}
+        trusted = self._keys.trusted
+        limited = {one.name for one in (*trusted.keys, *trusted.identities) if one.not_after}
+        signing = {name for role in KeyRole for name in self._keys.vouching(role)}
         with locked_name(artifact.reference):
             seen, _ = self._seen(artifact)
             valid = [one for one in seen if one.attested.proof is Proof.VALID]
-            old = [one for one in valid if one.attested.key in leaving - set(signing.values())]
+            old = [one for one in valid if one.attested.key in limited - signing]
             kept = [one for one in valid if one not in old]
             again = [one for one in old if not any(_same(one, other) for other in kept)]
             if any(one.where is Where.SIGNATURE_TAG for one in again):
                 self._tag(artifact)
             said = [one.attested for one in again if one.where is not Where.SIGNATURE_TAG]
             self._attach(artifact, [Statement(_kind(one), one.predicate) for one in said])
-        self._check_signed_again(artifact, again, set(signing.values()))
+        self._check_signed_again(artifact, again, signing)
         return tuple(one.attested for one in again)
 
     def _check_signed_again(
@@ -122,6 +127,8 @@ class Cosign:
 
     def _bundle(self, artifact: Artifact, said: Statement) -> bytes:
         payload = cosign_bundle.statement(artifact.digest, said.predicate_type, said.predicate)
+        if self._keys.is_keyless(said.role):
+            return self._keys.keyless.sign(payload)
         return cosign_bundle.bundle(
             payload,
             lambda message: self._keys.sign(said.role, message),

@@ -81,6 +81,8 @@ class Judge:
         return _attested(kind, judged, manifest, predicate)
 
     def _signed(self, role: KeyRole, opened: Opened, raw: bytes) -> Judged:
+        if opened.certificate:
+            return self.keys.judged_keyless(role, raw, opened.payload)
         message = cosign_bundle.signed_bytes(opened.payload)
         return self.keys.judged(role, opened.signatures, message, opened.hint)
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
 from tasks.adapters import key_files
-from tasks.adapters.cosign_bundle import b64
+from tasks.adapters.cosign_bundle import UnreadableError, b64
 from tasks.adapters.cosign_key import KeyFiles
 from tasks.adapters.file_lock import locked
 from tasks.adapters.trusted import (
@@ -35,6 +35,7 @@ from tasks.errors import InvalidInputError, RefusedError
 from tasks.evidence import KeyRole, Proof
 
 if TYPE_CHECKING:
+    from tasks.adapters.keyless import Keyless
     from tasks.adapters.kms_key import KmsKeys
 
 FILE_SIGNER: Final = "file:"
@@ -198,7 +199,30 @@ class Keyring:
         doubt = "" if hint else ", or it was altered since"
         return Judged(Proof.WRONG_KEY, f"no key that is trusted here made it{doubt}")
 
-    def _worth(self, key: TrustedKey, role: KeyRole) -> Judged:
+    def judged_keyless(self, role: KeyRole, raw: bytes, payload: bytes) -> Judged:
+        """The same for a bundle that a certificate vouches for. UnreadableError where it cannot be checked."""
+        identities = self.trusted.identities
+        if not identities:
+            return Judged(Proof.WRONG_KEY, "it was made keyless, and no identity is trusted here")
+        try:
+            made = self.keyless.who(raw, payload, identities)
+        except RefusedError as error:
+            raise UnreadableError(f"it was made keyless: {error}") from error
+        if made is None:
+            found = "certificate, log entry or signature do not fit what it says"
+            return Judged(Proof.ALTERED, found)
+        if not made:
+            return Judged(Proof.WRONG_KEY, "no identity that is trusted here made it")
+        return min((self._worth(one, role) for one in made), key=_worst_last)
+
+    @cached_property
+    def keyless(self) -> "Keyless":
+        """RefusedError where the library is not installed."""
+        from tasks.adapters.keyless import Keyless
+
+        return Keyless(self._folder)
+
+    def _worth(self, key: TrustedKey | TrustedIdentity, role: KeyRole) -> Judged:
         if key.role is not role:
             found = f"our {key.role.value} made it ({key.name}); only the {role.value} may"
             return Judged(Proof.WRONG_ROLE, found, key.name)
@@ -227,6 +251,12 @@ class Keyring:
                 f"asked to change {self._folder / FILE}; found {error.strerror or error}; nothing was changed; check the"
                 " disk and who may write there"
             ) from error
+
+    def vouching(self, role: KeyRole) -> set[str]:
+        """Names under which what is signed for the role today will be found again."""
+        if not self.is_keyless(role):
+            return {self.signing(role).name}
+        return {one.name for one in self.trusted.identities if one.role is role}
 
     @property
     def files(self) -> KeyFiles:

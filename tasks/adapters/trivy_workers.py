@@ -50,8 +50,12 @@ def folders(home: Path) -> tuple[Path, ...]:
 
 
 def size_bytes(folder: Path) -> int:
-    """Of all files in there; links count nothing."""
-    return sum(one.lstat().st_size for one in folder.rglob("*") if one.is_file())
+    """Of all files in there, as far as they stay while one looks."""
+    size = 0
+    for one in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            size += one.lstat().st_size if one.is_file() else 0
+    return size
 
 
 def at_once() -> int:

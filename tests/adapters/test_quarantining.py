@@ -196,15 +196,29 @@ def test_a_base_is_looked_for_where_the_manifest_says_it_is(
     elsewhere = store_named(f"memory:{tmp_path}/elsewhere")
     lowest = image(elsewhere, ["a"])
     base = image(elsewhere, ["a", "b"], **on(lowest))
-    mine = artifact_in(
-        shelf, image(shelf, ["a", "b", "c"], **on(base, f"{elsewhere.repository}/x@{base}"[:-73]))
-    )
+    named = on(base, f"{elsewhere.repository}@{base}")
+    mine = artifact_in(shelf, image(shelf, ["a", "b", "c"], **named))
     found = contents_of(mine, {QuarantineKind.BASE}, dossier(mine))
-    assert base in found.bases
+    assert (found.bases, found.bases_unread) == (frozenset({base, lowest}), "")
     lost = artifact_in(shelf, image(shelf, ["a", "b", "d"], **on(base)))
     unread = contents_of(lost, {QuarantineKind.BASE}, dossier(lost))
     assert unread.bases == {base}
     assert f"no further than {base}" in unread.bases_unread
+
+
+def test_a_base_is_looked_for_where_its_provenance_says_it_is(
+    shelf: MemoryStore, tmp_path: Path
+) -> None:
+    elsewhere = store_named(f"memory:{tmp_path}/elsewhere")
+    lowest = image(elsewhere, ["a"])
+    base = image(elsewhere, ["a", "b"], **on(lowest))
+    mine = artifact_in(shelf, image(shelf, ["a", "b", "c"], **on(base)))
+    uri = f"oci://{elsewhere.repository}@{base}"
+    told = [{"uri": uri, "digest": {"sha256": oci.hex_of(base)}}]
+    said = {"buildDefinition": {"resolvedDependencies": told}}
+    inside = contents_of(mine, EVERYTHING, dossier(mine, (Kind.PROVENANCE, said, Proof.VALID)))
+    assert inside.bases == {base, lowest}
+    assert inside.bases_unread == ""
 
 
 def test_what_our_builder_vouches_for_is_a_base_too_and_only_if_it_holds(
