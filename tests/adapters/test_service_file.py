@@ -147,7 +147,9 @@ def test_a_link_that_leads_out_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_service_file_says_what_to_name(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match=r"service.yaml, which does not exist; name a folder"):
+    with pytest.raises(
+        InvalidInputError, match=r"service.yaml, which does not exist; name a folder"
+    ):
         read_service(tmp_path)
     with pytest.raises(InvalidInputError, match="does not exist"):
         read_service(tmp_path / "nowhere")
