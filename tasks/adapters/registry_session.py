@@ -232,7 +232,7 @@ def refusal(what: str, response: httpx.Response, host: str = "") -> BakewellErro
     if status == 404:
         return NotFoundError(f"{found}; check the repository's name and the digest")
     if status == 401:
-        host = host or response.url.host
+        host = host or response.url.netloc.decode()
         return RefusedError(
             f"{found}: user and password are wrong or expired; run `docker login {host}` again"
         )

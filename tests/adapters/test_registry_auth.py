@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -84,6 +85,7 @@ class TokenGuard:
         self.behind, self.address = behind, ""
         self.password, self.token = password, token
         self.client = httpx.Client(trust_env=False)
+        weakref.finalize(self, self.client.close)
         self.scopes: dict[str, set[str]] = {}
         self.asked: list[tuple[str, ...]] = []
 
