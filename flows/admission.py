@@ -4,6 +4,7 @@ A check reads and verifies all evidence. Its answer counts for the day, as long 
 force and every piece of the evidence stay what they were: a thousand starts of one digest cost one check.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from flows.facts import facts_of
@@ -12,7 +13,7 @@ from flows.rescan import with_fresh_scan
 from tasks import platforms
 from tasks.adapters.admissions import Admitted, admission_key
 from tasks.admit.rules import good_until, judge_admission
-from tasks.errors import NotAdmittedError, VerificationFailedError
+from tasks.errors import NotAdmittedError, RefusedError
 from tasks.evidence import Ground, Ruling
 from tasks.model import Admission, Artifact
 from tasks.policy import PolicyInForce
@@ -57,12 +58,14 @@ def _known(artifact: Artifact, key: str, now: datetime) -> Ruling | None:
 
 
 def _checked(artifact: Artifact, policy: PolicyInForce, key: str) -> Ruling:
+    """What keeps us from a fresh scan (a key that is not valid, a store that refuses) is a reason, beside all others."""
+    trouble: tuple[Ground, ...] = ()
     try:
         dossier = with_fresh_scan(artifact, policy.policy)
-    except VerificationFailedError as error:
-        ground = Ground("attestations", "scan", str(error))
-        return Ruling(Admission.REFUSE, str(error), (ground,))
-    now, facts = datetime.now(UTC), facts_of(dossier, policy.policy)
+    except RefusedError as error:
+        trouble = (Ground("scan", "", str(error)),)
+        dossier = evidence.examine(artifact)
+    now, facts = datetime.now(UTC), replace(facts_of(dossier, policy.policy), not_gathered=trouble)
     ruling = judge_admission(facts, policy.policy, now)
     if ruling.answer is Admission.ADMIT:
         until = good_until(facts, policy.policy, now)

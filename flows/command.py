@@ -8,12 +8,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 
 from flows import console
 from flows.stopped import StoppedError
@@ -27,18 +28,25 @@ app = App(
     version="0.2.0",
 )
 
-# Only when asked for: the judge's numpy must not slow down `bakewell status`.
-app.command(
-    "flows.command_judge:explain", help="Show why a release was promoted, or not: the evidence."
-)
-app.command(
-    "flows.command_judge:judge",
-    help="Ask the judge: what it will see, what it would have said, how often it is wrong.",
-)
-app.command(
-    "flows.command_mirror:mirror",
-    help="Copy an artifact with all its evidence to a second registry or layout.",
-)
+# Imported only when asked for: the judge's numpy must not slow down `bakewell status`.
+for where, words in {
+    "explain": "Show why a release was promoted, or not: the evidence.",
+    "judge": "Ask the judge: what it will see, what it would have said, how often it is wrong.",
+}.items():
+    app.command(f"flows.command_judge:{where}", help=words)
+for where, words in {
+    "diff": "Compare two artifacts: packages, vulnerabilities, files, configuration.",
+    "inspect": "Show an artifact's chain: source, base, packages, findings, verdicts, where it runs.",
+}.items():
+    app.command(f"flows.command_evidence:{where}", help=words)
+for where, words in {
+    "keys": "Who signs here, and whose signatures count: list, rotate, trust, distrust.",
+    "mirror": "Copy an artifact with all its evidence to a second registry or layout.",
+    "policy": "Ask the policies: which there are, what they say of an artifact, and what is waived.",
+    "quarantine": "Say what may not run anywhere: an artifact, what stands on a base, what contains a package.",
+    "trivy": "The scanner: what it knows, and a mirror of it.",
+}.items():
+    app.command(f"flows.command_{where}:{where}", help=words)
 
 
 class Exit(IntEnum):
@@ -169,12 +177,15 @@ def status(service: str = "", *, heal: bool = False, json: Json = False) -> int:
     json
         Print as JSON.
     """
+    from flows.quarantine import in_force
+    from flows.quarantine_views import in_force_lines
     from flows.status import healed, statuses
 
     if heal:
         healed(service or None)
     found = statuses(service or None)
-    show(json, lambda: console.status_json(found), lambda: console.status(found))
+    held = in_force_lines(in_force(datetime.now(UTC)))
+    show(json, lambda: console.status_json(found), lambda: Group(console.status(found), *held))
     return Exit.DONE
 
 

@@ -87,6 +87,11 @@ def _ascii_only(console: Console) -> bool:
     return console.encoding.lower().replace("-", "") not in ("utf8", "utf16", "utf32")
 
 
+def is_ascii_only() -> bool:
+    """Can standard output show nothing but ASCII?"""
+    return _ascii_only(_console())
+
+
 def out(answer: RenderableType) -> None:
     """To standard output. A string is printed as it is: it may hold what users wrote, so `[…]` is no markup."""
     console = _console()

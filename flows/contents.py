@@ -16,6 +16,7 @@ from tasks.admit.contents import (
     dependencies_of,
     layers_of,
     packages_in,
+    places_of,
     repository_of_base,
 )
 from tasks.admit.quarantine import Contents
@@ -97,8 +98,9 @@ def _lineage(artifact: Artifact, dossier: Dossier) -> Lineage:
         one = todo.popleft()
         seen.append(one)
         try:
-            bases |= _said(dossier if one == artifact else evidence.examine(one))
-            below = [base for base in _below(one) if base not in seen]
+            vouched = dossier if one == artifact else evidence.examine(one)
+            bases |= _said(vouched)
+            below = [base for base in _below(one, vouched) if base not in seen]
         except (BakewellError, *BROKEN) as error:
             if one == artifact and isinstance(error, TransientError):
                 raise
@@ -109,12 +111,14 @@ def _lineage(artifact: Artifact, dossier: Dossier) -> Lineage:
     return Lineage(frozenset(bases), f"it has more than {MOST_BASES} bases" if todo else unread)
 
 
-def _below(artifact: Artifact) -> Iterator[Artifact]:
-    """What its manifest says it stands on; looked for where the manifest says it is, else beside the artifact."""
-    store = platforms.store(artifact.repository)
+def _below(artifact: Artifact, dossier: Dossier) -> Iterator[Artifact]:
+    """What its manifest says it stands on; looked for where manifest or provenance say it is, else beside the artifact."""
+    store, places = platforms.store(artifact.repository), dict[str, str]()
+    for provenance in dossier.valid(Kind.PROVENANCE):
+        places |= places_of(provenance)
     for manifest in _manifests(store, artifact.digest):
         if base := base_of(manifest):
-            repository = repository_of_base(manifest) or artifact.repository
+            repository = repository_of_base(manifest) or places.get(base) or artifact.repository
             yield Artifact(artifact.service, base, repository)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tasks.contents import Member, MemberKind
 from tasks.evidence import Finding, FindingKind, Package, ScanNotDone, ScanReport, Severity
-from tasks.model import Artifact
+from tasks.model import Artifact, Label
 from tasks.sign.bills import without_version
 
 MASK: Final = "****"
@@ -219,7 +219,8 @@ def _settings(image: Mapping[str, Any]) -> dict[str, str]:
         name, _, value = str(pair).partition("=")
         found[f"environment {name}"] = value
     for name, value in (config.get("Labels") or {}).items():
-        found[f"label {name}"] = str(value)
+        if name != Label.CONTENT_KEY:  # another artifact has another: that says nothing more
+            found[f"label {name}"] = str(value)
     unset = ("entrypoint", "command", "user", "folder", "ports", "volumes", "stop signal")
     return {name: value for name, value in found.items() if value or name not in unset}
 

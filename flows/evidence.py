@@ -7,12 +7,15 @@ import httpx
 from prefect.artifacts import create_markdown_artifact
 from prefect.exceptions import PrefectException
 
+from flows.chain import chain
+from flows.inspecting import base_of
+from flows.links import links
 from flows.report import EvidenceSummary, release_report
 from flows.story import Tone, tell
 from tasks import platforms
 from tasks.admit.rules import judge_scan
 from tasks.errors import BakewellError
-from tasks.evidence import Kind, Proof, ScanNotDone, ScanReport
+from tasks.evidence import Kind, ScanNotDone, ScanReport
 from tasks.journal.rules import ReleaseState, fold
 from tasks.policy import Policy
 from tasks.ports import Journal
@@ -40,13 +43,11 @@ def summary(told: ReleaseState) -> EvidenceSummary | None:
         dossier = evidence.examine(told.artifact)
         scan = newest_scan(dossier.valid(Kind.SCAN), told.artifact.digest)
         policy = platforms.policy(told.spec.policy).policy
+        found = chain(dossier, base_of(told.artifact))
         return EvidenceSummary(
             scanned=isinstance(scan, ScanReport),
             scan=_scan(scan, policy, told.service),
-            signed=any(one.proof is Proof.VALID for one in dossier.signatures),
-            signature="; ".join(f"{one.name}: {one.proof.value}" for one in dossier.signatures),
-            packages=scan.packages if scan else 0,
-            provenance=f"{told.source}, by the journal; not attested yet",
+            links=links(found),
         )
     return None
 

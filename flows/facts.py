@@ -45,7 +45,8 @@ def facts_of(dossier: Dossier, policy: Policy) -> Facts:
 
 def checked(dossier: Dossier, kind: Kind) -> Checked:
     """What evidence of that kind is worth as a whole: one that holds is enough, else the most telling reason."""
-    found = dossier.of(kind)
+    # What is too broken to say of which kind it is may have been of this one: more telling than that there is none.
+    found = dossier.of(kind) or tuple(one for one in dossier.attested if one.kind is None)
     if not found:
         return Checked(kind.value, Proof.MISSING, "there is none")
     order = {proof: place for place, proof in enumerate((Proof.VALID, *WORST_FIRST))}

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from flows.course import Course, Ending, courses, newest
+from flows.links import Link
 from flows.markdown import code, table, text
 from flows.report_environment import environment_report
+from flows.story import Tone
 from flows.words import count, duration, listed, moment
 from tasks.errors import NotFoundError
 from tasks.journal.rules import (
@@ -26,14 +28,11 @@ from tasks.ports import Event
 
 @dataclass(frozen=True)
 class EvidenceSummary:
-    """What is known of the artifact, in sentences. `packages` counts what the scanner recognised; 0: nothing."""
+    """What is proved of the artifact. `scan`: what its policy says of its newest scan; `links`: from source to verdicts."""
 
     scanned: bool
     scan: str
-    signed: bool
-    signature: str
-    packages: int
-    provenance: str = ""
+    links: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -252,26 +251,15 @@ def _evidence(story: _Story, evidence: EvidenceSummary | None) -> Iterable[str]:
     if not evidence.scanned:
         yield f"⚠ **Nobody knows which vulnerabilities it has.** {text(evidence.scan)}"
         yield ""
-    rows = [
-        ("Scan", text(evidence.scan) if evidence.scanned else "**NOT SCANNED**"),
-        (
-            "Signature",
-            text(evidence.signature)
-            if evidence.signed
-            else f"**NOT SIGNED**: {text(evidence.signature)}",
-        ),
-        ("Provenance", text(evidence.provenance or "not looked up")),
-        ("SBOM", _packages(evidence.packages)),
-    ]
-    yield from table(("What", "Found"), rows)
+    scan = text(evidence.scan) if evidence.scanned else "**NOT SCANNED**"
+    links = [(text(link.name.capitalize()), _link(link)) for link in evidence.links]
+    yield from table(("What", "Found"), [*links, ("Policy", scan)])
 
 
-def _packages(packages: int) -> str:
-    return (
-        count(packages, "package")
-        if packages
-        else "**0 packages recognised**: a scan of it means little"
-    )
+def _link(link: Link) -> str:
+    """What is wrong must be seen at a glance; V1 does not wrap cells, so each link is one line."""
+    words = text("; ".join((link.words, *link.details)))
+    return f"⚠ **{words}**" if link.tone is Tone.BAD else words
 
 
 # ---- what next -----------------------------------------------------------------------------------

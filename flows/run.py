@@ -13,6 +13,8 @@ from tasks import platforms
 from tasks.adapters.prefect_server import LocalPrefectServer, client_environment
 
 if TYPE_CHECKING:
+    from flows.replacement import Replaced
+    from tasks.evidence import Quarantine
     from tasks.journal.rules import Deployed
 
 
@@ -47,3 +49,10 @@ def run_rollback(service: str, environment: str, reason: str) -> "Deployed":
         from flows.rollback import rollback
 
         return rollback(service, environment, reason)
+
+
+def run_replacement(quarantine: "Quarantine", wait_seconds: float) -> "list[Replaced]":
+    with prefect_is_there():
+        from flows.replacement import replace_everywhere
+
+        return replace_everywhere(quarantine.kind, quarantine.what, wait_seconds)

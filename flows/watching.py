@@ -8,16 +8,19 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 
+from flows.admission import admit
 from flows.errand import Errand
 from flows.heal import settle
 from flows.observation import Observation, counted
+from flows.policies import todays_policy
+from flows.rollback import choose
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from flows.vouching import attest_defeat
 from tasks import platforms
-from tasks.journal.rules import RolledBack, Sampled, VerdictGiven, fold, record
-from tasks.model import Judgement, Sample, Unseen, Verdict
+from tasks.journal.rules import Deployed, RolledBack, Sampled, VerdictGiven, fold, record
+from tasks.model import Admission, Judgement, Sample, Unseen, Verdict
 from tasks.observe.regression import RegressionJudge
 from tasks.observe.scrapes import following
 
@@ -99,13 +102,26 @@ def _is_stable(held: Tenure, errand: Errand) -> bool:
 def _go_back(held: Tenure, errand: Errand, judgement: Judgement) -> None:
     assert errand.stable is not None, "there is something to go back to"
     held.record(errand.release.id, VerdictGiven(judgement))
-    told = RolledBack(errand.stable, f"regression after promotion: {judgement.reason}", "watch")
-    held.record(errand.stable.release, told)
+    target = _target(held, errand.stable)
+    told = RolledBack(target, f"regression after promotion: {judgement.reason}", "watch")
+    held.record(target.release, told)
     settle(held)
     tell(
-        f"regression after promotion: {judgement.reason}; {errand.stable.release} has all traffic again",
+        f"regression after promotion: {judgement.reason}; {target.release} has all traffic again",
         Tone.BAD,
         where=errand.where,
     )
     attest_defeat(errand.release.artifact, errand.release.id, errand.environment.name)
     raise StoppedError(errand.where, judgement)
+
+
+def _target(held: Tenure, before: Deployed) -> Deployed:
+    """The one before, unless it is not admitted any more (quarantined meanwhile): then the newest vetted that is.
+
+    NotFoundError if there is none: the release stays, loudly.
+    """
+    lease, state = held.lease, held.environment_state()
+    policy = todays_policy(held.state(), lease.service, lease.environment)
+    if state is None or admit(before.artifact, policy).answer is Admission.ADMIT:
+        return before
+    return choose(held, state)

@@ -32,6 +32,10 @@ class TagConflictError(RefusedError):
     """A tag that people read stands for another digest already. It never moves."""
 
 
+class TooLargeError(RefusedError):
+    """More bytes than anybody honest would send; reading was given up at the limit."""
+
+
 class NotAdmittedError(RefusedError):
     """Invariant 2: an artifact without complete evidence was about to start."""
 

@@ -92,7 +92,7 @@ def parsed(raw: bytes) -> dict[str, Any] | None:
     """A manifest or index as a mapping, or None if these bytes are neither."""
     try:
         value = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):  # nested without end: nobody honest writes that
         return None
     if not isinstance(value, dict) or value.get("schemaVersion") != 2:
         return None

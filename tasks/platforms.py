@@ -18,7 +18,7 @@ from tasks.sources import PrometheusSource, Sli
 
 if TYPE_CHECKING:
     from tasks.adapters.admissions import Admissions
-    from tasks.adapters.cosign_key import LocalKeys
+    from tasks.adapters.keyring import Keyring
     from tasks.policy import PolicyInForce
 
 HOME = "BAKEWELL_HOME"
@@ -84,11 +84,26 @@ def store_for(spec: ServiceSpec) -> ArtifactStore:
     return store(spec.repository or f"layout:{home() / 'artifacts' / spec.service}")
 
 
-def keys() -> "LocalKeys":
-    """Keys of this machine, made on first use and sealed with $COSIGN_PASSWORD (empty unless set, as cosign has it)."""
-    from tasks.adapters.cosign_key import LocalKeys
+def keys() -> "Keyring":
+    """The keys of this machine: made on first use, sealed with $COSIGN_PASSWORD (empty unless set, as cosign has it)."""
+    from tasks.adapters.keyring import Keyring
 
-    return LocalKeys(home() / "keys", os.environ.get("COSIGN_PASSWORD", "").encode())
+    return Keyring(home() / "keys", _key_password())
+
+
+def _key_password() -> bytes:
+    """$COSIGN_PASSWORD, else what the file that $COSIGN_PASSWORD_FILE names holds, without its last line break."""
+    if (given := os.environ.get("COSIGN_PASSWORD")) is not None:
+        return given.encode()
+    if not (named := os.environ.get("COSIGN_PASSWORD_FILE")):
+        return b""
+    try:
+        return Path(named).read_bytes().removesuffix(b"\n").removesuffix(b"\r")
+    except OSError as error:
+        raise InvalidInputError(
+            f"asked for the key password in the file {named} ($COSIGN_PASSWORD_FILE); found {error.strerror}; check the"
+            " path and who may read it"
+        ) from error
 
 
 def policy(name: str) -> "PolicyInForce":

@@ -1,76 +1,101 @@
 """Signatures and attestations that cosign 2 and 3 verify, beside the artifact in its own store.
 
-Two formats of one signature: the `.sig` tag (cosign 2's default) and a Sigstore bundle as referrer (cosign 3's). What was
-written is fetched again and verified before it counts. No library: sigstore-python refuses bundles made with a key,
-securesystemslib writes a keyid that cosign 3 stumbles over; the formats are small (see cosign_bundle.py).
+Two formats of one signature: the `.sig` tag (cosign 2's default) and a Sigstore bundle as referrer (cosign 3's); attestations
+are bundles, and cosign 2's `.att` tags are read. What was written is fetched again and verified before it counts. No library:
+sigstore-python refuses bundles made with a key, securesystemslib writes a keyid that cosign 3 stumbles over; the formats are
+small (see cosign_bundle.py).
 """
 
-import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
 
 from tasks import oci
-from tasks.adapters import cosign_bundle
-from tasks.adapters.cosign_key import LocalKeys
+from tasks.adapters import cosign_bundle, cosign_judging, cosign_pieces
+from tasks.adapters.cosign_bundle import UnreadableError
+from tasks.adapters.cosign_judging import Judge, Seen
+from tasks.adapters.cosign_pieces import Listed, Where
 from tasks.adapters.file_lock import locked_name
-from tasks.errors import BakewellError, CorruptError, NotFoundError, VerificationFailedError
-from tasks.evidence import (
-    PREDICATES,
-    ROLES,
-    Attested,
-    Checked,
-    Dossier,
-    KeyRole,
-    Kind,
-    Proof,
-    Statement,
-)
+from tasks.adapters.keyring import Keyring
+from tasks.errors import RefusedError, VerificationFailedError
+from tasks.evidence import Attested, Checked, Dossier, KeyRole, Kind, Proof, Statement
 from tasks.model import Artifact
 from tasks.ports import ArtifactStore
 
-TAG: Final = "signature, .sig tag"
-REFERRER: Final = "signature, bundle"
-# The most telling first: what was moved or altered on purpose must not be hidden by what is merely somebody else's.
-WORST_FIRST: Final = (Proof.MOVED, Proof.ALTERED, Proof.UNREADABLE, Proof.WRONG_KEY)
-
-
-Found = tuple[Proof, str]
-KIND_OF: Final = {predicate: kind for kind, predicate in PREDICATES.items()}
+AT_ONCE: Final = 8
+One = TypeVar("One")
+Other = TypeVar("Other")
 
 
 class Cosign:
     """Evidence of artifacts in one store, signed and verified with the keys of this machine."""
 
-    def __init__(self, store: ArtifactStore, keys: LocalKeys) -> None:
+    def __init__(self, store: ArtifactStore, keys: Keyring) -> None:
         self._store = store
         self._keys = keys
 
     # ---- writing ---------------------------------------------------------------------------------
 
     def sign(self, artifact: Artifact) -> None:
-        """Sign as builder, in both formats; what is there already is left. VerificationFailedError if it does not hold."""
+        """Sign as builder, in both formats; what is there already is left. VerificationFailedError if it does not hold.
+
+        Who signs keyless writes a bundle only: the `.sig` tag has no place for the log's proof that cosign 3 would read.
+        """
+        keyless = self._keys.is_keyless(KeyRole.BUILDER)
         with locked_name(artifact.reference):
-            if self.check_tag(artifact).proof is not Proof.VALID:
+            tag, bundle = self.examine(artifact).signatures
+            if tag.proof is not Proof.VALID and not keyless:
                 self._tag(artifact)
-            if _bundle_signature(self.examine(artifact).attested).proof is not Proof.VALID:
-                self._attach(artifact, Statement(Kind.SIGNATURE, {}))
-        for checked in self.examine(artifact).signatures:
+            if bundle.proof is not Proof.VALID:
+                self._attach(artifact, [Statement(Kind.SIGNATURE, {})])
+        for checked in self.examine(artifact).signatures[1 if keyless else 0 :]:
             _refuse_unless_valid(artifact, checked)
 
     def attest(self, artifact: Artifact, statements: Sequence[Statement]) -> None:
-        """Attach signed statements about the artifact. VerificationFailedError if they cannot be verified afterwards."""
+        """Attach signed statements about the artifact; those that are there already are left.
+
+        VerificationFailedError if they cannot be verified afterwards.
+        """
         with locked_name(artifact.reference):
-            for one in statements:
-                self._attach(artifact, one)
-        found = self.examine(artifact)
-        for one in statements:
-            wanted = json.loads(oci.canonical(one.predicate))
-            if not any(valid == wanted for valid in found.valid(one.kind)):
-                raise VerificationFailedError(
-                    f"{one.kind.value} of {artifact.reference} was written, but what is there now is not it; is somebody"
-                    " else writing there?"
-                )
+            absent = _absent(self.examine(artifact), statements)
+            if not absent:
+                return
+            self._attach(artifact, absent)
+        for one in _absent(self.examine(artifact), absent):
+            raise VerificationFailedError(
+                f"{one.kind.value} of {artifact.reference} was written, but what is there now is not it; is somebody"
+                " else writing there?"
+            )
+
+    def resign(self, artifact: Artifact) -> tuple[Attested, ...]:
+        """Sign again, with the keys that sign now, what only keys vouch for whose time is limited. Returns what it was."""
+        trusted = self._keys.trusted
+        limited = {one.name for one in (*trusted.keys, *trusted.identities) if one.not_after}
+        signing = {name for role in KeyRole for name in self._keys.vouching(role)}
+        with locked_name(artifact.reference):
+            seen, _ = self._seen(artifact)
+            valid = [one for one in seen if one.attested.proof is Proof.VALID]
+            old = [one for one in valid if one.attested.key in limited - signing]
+            kept = [one for one in valid if one not in old]
+            again = [one for one in old if not any(_same(one, other) for other in kept)]
+            if any(one.where is Where.SIGNATURE_TAG for one in again):
+                self._tag(artifact)
+            said = [one.attested for one in again if one.where is not Where.SIGNATURE_TAG]
+            self._attach(artifact, [Statement(_kind(one), one.predicate) for one in said])
+        self._check_signed_again(artifact, again, signing)
+        return tuple(one.attested for one in again)
+
+    def _check_signed_again(
+        self, artifact: Artifact, again: Sequence[Seen], signing: set[str]
+    ) -> None:
+        valid = [one for one in self._seen(artifact)[0] if one.attested.proof is Proof.VALID]
+        new = [one for one in valid if one.attested.key in signing]
+        if lost := [one for one in again if not any(_same(one, other) for other in new)]:
+            raise VerificationFailedError(
+                f"{_kind(lost[0].attested).value} of {artifact.reference} was signed again, but what is there now is not"
+                " it; is somebody else writing there?"
+            )
 
     def _tag(self, artifact: Artifact) -> None:
         """One more layer in the image behind the tag: others' signatures stay."""
@@ -89,133 +114,125 @@ class Cosign:
         self._store.put_blob(config)
         self._store.put_manifest(manifest, tag)
 
-    def _attach(self, artifact: Artifact, said: Statement) -> None:
+    def _attach(self, artifact: Artifact, statements: Sequence[Statement]) -> None:
+        """All their blobs at once; then the manifests, one after the other: their list has one writer at a time."""
+        about = self._store.manifest(artifact.digest)
+        kind = oci.media_type(oci.checked_manifest(about))
+        subject = {"mediaType": kind, "digest": artifact.digest, "size": len(about)}
+        bundles = [self._bundle(artifact, one) for one in statements]
+        _at_once(self._store.put_blob, [b"{}", *bundles])
+        for one, raw in zip(statements, bundles, strict=True):
+            manifest = cosign_bundle.bundle_manifest(raw, one.predicate_type, subject)
+            self._store.put_manifest(manifest)
+
+    def _bundle(self, artifact: Artifact, said: Statement) -> bytes:
         payload = cosign_bundle.statement(artifact.digest, said.predicate_type, said.predicate)
-        raw = cosign_bundle.bundle(
+        if self._keys.is_keyless(said.role):
+            return self._keys.keyless.sign(payload)
+        return cosign_bundle.bundle(
             payload,
             lambda message: self._keys.sign(said.role, message),
             self._keys.fingerprint(said.role),
         )
-        about = self._store.manifest(artifact.digest)
-        kind = oci.media_type(oci.checked_manifest(about))
-        subject = {"mediaType": kind, "digest": artifact.digest, "size": len(about)}
-        self._store.put_blob(b"{}")
-        self._store.put_blob(raw)
-        self._store.put_manifest(cosign_bundle.bundle_manifest(raw, said.predicate_type, subject))
 
     # ---- verifying -------------------------------------------------------------------------------
 
     def examine(self, artifact: Artifact) -> Dossier:
         """All evidence beside the artifact, verified. TransientError if the store does not answer: that is not "unsigned"."""
-        attested = tuple(self._attestations(artifact))
-        pieces = sorted(one.digest for one in attested)
-        signatures = (self.check_tag(artifact), _bundle_signature(attested))
-        return Dossier(artifact, signatures, attested, tuple(pieces))
+        seen, pieces = self._seen(artifact)
+        signatures = tuple(
+            cosign_judging.signature(where, seen) for where in (Where.SIGNATURE_TAG, Where.REFERRER)
+        )
+        said = tuple(one.attested for one in seen if one.where is not Where.SIGNATURE_TAG)
+        return Dossier(artifact, signatures, said, pieces)
 
-    def check_tag(self, artifact: Artifact) -> Checked:
-        """Is there a `.sig` signature by our builder for this very digest?"""
-        return _best(TAG, list(self._tagged(artifact)))
+    def present(self, artifact: Artifact, pieces: Sequence[str]) -> bool:
+        """Are exactly these pieces still what lies beside the artifact, byte by byte (the largest: by name)? Signatures are
+        not verified again: the same bytes by the same keys are worth the same.
 
-    def _attestations(self, artifact: Artifact) -> Iterator[Attested]:
-        for referrer in self._store.referrers(artifact.digest):
-            looked = self._attested(artifact, referrer.digest)
-            if looked is not None:
-                yield looked
-
-    def _tagged(self, artifact: Artifact) -> Iterator[Found]:
-        tag = cosign_bundle.signature_tag(artifact.digest)
+        TransientError if the store does not answer.
+        """
         try:
-            known = self._store.resolve(tag)
-            layers = json.loads(self._store.manifest(known))["layers"] if known else []
-            signed = [one for one in layers if one["mediaType"] == cosign_bundle.SIMPLE]
-        except (CorruptError, NotFoundError) as error:
-            yield _altered(error)
-            return
-        except (ValueError, KeyError, TypeError) as error:
-            yield (Proof.UNREADABLE, f"what the tag {tag} names is no signature: {error!r}")
-            return
-        for layer in signed:
-            yield self._simple(artifact, layer)
+            listed = cosign_pieces.listed(self._store, artifact)
+        except (RefusedError, UnreadableError):
+            return False
+        manifests, known = {one.digest for one in listed}, set(pieces)
+        if not manifests <= known:
+            return False
+        return set().union(*_at_once(self._whole, listed)) == known - manifests
 
-    def _simple(self, artifact: Artifact, layer: Mapping[str, Any]) -> Found:
+    def _whole(self, one: Listed) -> set[str]:
+        """Digests of the evidence that a listed manifest names, if all of it is there; else none."""
         try:
-            payload = self._store.blob(layer["digest"])
-            signature = base64.b64decode(
-                layer["annotations"][cosign_bundle.SIGNATURE], validate=True
-            )
-        except (CorruptError, NotFoundError) as error:
-            return _altered(error)
-        except (ValueError, KeyError, TypeError) as error:
-            return (Proof.UNREADABLE, f"its signature cannot be read: {error!r}")
-        if not self._keys.verifies(KeyRole.BUILDER, signature, payload):
-            return (Proof.WRONG_KEY, "another key made it, or it was altered since")
-        return _subject(artifact, cosign_bundle.simple_subject(payload))
+            found = list(cosign_pieces.pieces(cosign_pieces.manifest(self._store, one)))
+            there = all(cosign_pieces.is_there(self._store, piece) for piece in found)
+        except (RefusedError, UnreadableError):
+            return set()
+        return {piece.digest for piece in found} if there else set()
 
-    def _attested(self, artifact: Artifact, referrer: str) -> Attested | None:
-        """None: it is something else. The index of referrers is not believed; each manifest is opened."""
+    def _seen(self, artifact: Artifact) -> tuple[list[Seen], tuple[str, ...]]:
+        judge = Judge(artifact, self._keys)
         try:
-            manifest = json.loads(self._store.manifest(referrer))
-            if manifest.get("artifactType") != cosign_bundle.BUNDLE:
-                return None
-            raw = self._store.blob(manifest["layers"][0]["digest"])
-            payload, signatures, hint = cosign_bundle.opened(raw)
-            said = json.loads(payload)
-            kind = KIND_OF.get(said.get("predicateType"))
-        except (CorruptError, NotFoundError) as error:
-            return Attested(None, "", Proof.ALTERED, _not_as_stored(error), referrer)
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            return Attested(None, "", Proof.UNREADABLE, f"it cannot be read: {error!r}", referrer)
-        if kind is None:
-            return None
-        proof, found = self._judged(artifact, ROLES[kind], payload, signatures, hint, said)
-        predicate = (said.get("predicate") or {}) if proof is Proof.VALID else {}
-        return Attested(kind, PREDICATES[kind], proof, found, referrer, "", predicate)
+            listed = cosign_pieces.listed(self._store, artifact)
+        except (RefusedError, UnreadableError) as error:
+            return [Seen(Where.REFERRER, cosign_judging.broken(error, ""))], ()
+        looks = _at_once(lambda one: self._look(judge, one), listed)
+        read = {digest for _, digests in looks for digest in digests}
+        return [one for found, _ in looks for one in found], tuple(sorted(read))
 
-    def _judged(
-        self,
-        artifact: Artifact,
-        role: KeyRole,
-        payload: bytes,
-        signatures: list[bytes],
-        hint: bytes,
-        said: Mapping[str, Any],
-    ) -> tuple[Proof, str]:
-        message = cosign_bundle.signed_bytes(payload)
-        if not any(self._keys.verifies(role, one, message) for one in signatures):
-            if hint and hint != self._keys.fingerprint(role):
-                return Proof.WRONG_KEY, f"another key than our {role.value}'s made it"
-            return Proof.ALTERED, "its signature does not fit what it says"
-        if not cosign_bundle.is_about(said, artifact.digest):
-            return Proof.MOVED, "it was made for another artifact"
-        return Proof.VALID, f"made by our {role.value}"
+    def _look(self, judge: Judge, one: Listed) -> tuple[list[Seen], set[str]]:
+        """What a listed manifest holds. The list is not believed: each manifest is opened."""
+        read = {one.digest}
+        found: list[Attested] = []
+        try:
+            manifest = cosign_pieces.manifest(self._store, one)
+            for piece in cosign_pieces.pieces(manifest):
+                read.add(piece.digest)
+                found.append(self._judged(judge, piece, one.digest))
+        except (RefusedError, UnreadableError) as error:
+            found.append(cosign_judging.broken(error, one.digest))
+        return [Seen(one.where, attested) for attested in found], read
+
+    def _judged(self, judge: Judge, piece: cosign_pieces.Piece, manifest: str) -> Attested:
+        try:
+            raw = cosign_pieces.content(self._store, piece)
+            return judge.piece(piece, raw, manifest)
+        except (RefusedError, UnreadableError) as error:
+            return cosign_judging.broken(error, manifest)
 
 
-def _subject(artifact: Artifact, subject: str) -> Found:
-    if subject != artifact.digest:
-        return (Proof.MOVED, f"it was made for {subject or 'something else'}")
-    return (Proof.VALID, "made by our builder")
+def _absent(dossier: Dossier, statements: Iterable[Statement]) -> list[Statement]:
+    """Those of which no valid equal is there."""
+    return [one for one in statements if not _among(dossier.valid(one.kind), one)]
 
 
-def _altered(error: BakewellError) -> Found:
-    return Proof.ALTERED, _not_as_stored(error)
+def _among(valid: Sequence[Any], said: Statement) -> bool:
+    wanted = json.loads(oci.canonical(said.predicate))
+    return any(one == wanted for one in valid)
 
 
-def _not_as_stored(error: BakewellError) -> str:
-    return f"its bytes are not those that were stored: {error}"
+def _same(one: Seen, other: Seen) -> bool:
+    """Do both say the same, where cosign would find it?"""
+    tags = Where.SIGNATURE_TAG
+    return (
+        (one.where is tags) == (other.where is tags)
+        and one.attested.kind is other.attested.kind
+        and one.attested.predicate == other.attested.predicate
+    )
 
 
-def _bundle_signature(attested: Sequence[Attested]) -> Checked:
-    signed = [(one.proof, one.found) for one in attested if one.kind is Kind.SIGNATURE]
-    broken = [(one.proof, one.found) for one in attested if one.kind is None]
-    return _best(REFERRER, [*signed, *broken])
+def _kind(one: Attested) -> Kind:
+    if one.kind is None:
+        raise RefusedError(f"{one.predicate_type!r} is none of ours and cannot be signed again")
+    return one.kind
 
 
-def _best(name: str, found: Sequence[Found]) -> Checked:
-    """One that holds is enough: others may sign as well. If none does, the most telling reason."""
-    if not found:
-        return Checked(name, Proof.MISSING, "there is none")
-    order = {proof: number for number, proof in enumerate((Proof.VALID, *WORST_FIRST))}
-    return Checked(name, *min(found, key=lambda one: order[one[0]]))
+def _at_once(do: Callable[[One], Other], items: Sequence[One]) -> list[Other]:
+    """In order; several at a time, because stores answer slower than they are asked."""
+    if len(items) < 2:
+        return [do(one) for one in items]
+    with ThreadPoolExecutor(min(AT_ONCE, len(items))) as pool:
+        return list(pool.map(do, items))
 
 
 def _refuse_unless_valid(artifact: Artifact, checked: Checked) -> None:

@@ -1,4 +1,4 @@
-"""Keys of this machine in cosign's own file format, made on first use: one for each role.
+"""Private keys in cosign's own file format.
 
 ECDSA P-256; the private key is PKCS#8, sealed by nacl's secretbox with a key from scrypt (sigstore's `encrypted` package,
 which `cosign generate-key-pair` writes): cosign signs with our files, we sign with cosign's.
@@ -8,101 +8,99 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 
+from tasks.adapters import key_files
 from tasks.adapters.file_lock import locked
-from tasks.errors import CorruptError, RefusedError
-from tasks.evidence import KeyRole
+from tasks.errors import CorruptError, InvalidInputError, RefusedError
 
 BEGIN: Final = "-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----"
 END: Final = "-----END ENCRYPTED SIGSTORE PRIVATE KEY-----"
 SCRYPT: Final = {"N": 65536, "r": 8, "p": 1}
-ALGORITHM: Final = ec.ECDSA(hashes.SHA256())
 
 
-class LocalKeys:
-    """`<folder>/<role>.key` and `<role>.pub`. `password` seals the private keys; an empty one is cosign's default."""
+class KeyFiles:
+    """`<folder>/<stem>.key` and `<stem>.pub`. `password` seals the private keys; an empty one is cosign's default."""
 
     def __init__(self, folder: Path, password: bytes = b"") -> None:
         self._folder = folder
-        self._password = password
-        self._private: dict[KeyRole, ec.EllipticCurvePrivateKey] = {}
+        self.password = password
+        self._private: dict[str, ec.EllipticCurvePrivateKey] = {}
 
-    def sign(self, role: KeyRole, message: bytes) -> bytes:
-        """DER-encoded ECDSA signature over the SHA-256 of the message."""
-        return self._key(role).sign(message, ALGORITHM)
+    @property
+    def folder(self) -> Path:
+        return self._folder
 
-    def verifies(self, role: KeyRole, signature: bytes, message: bytes) -> bool:
-        """Did the holder of this role's key sign this message?"""
+    def holds(self, stem: str) -> bool:
+        """Is there a private key of that name?"""
+        return self._path(stem).exists()
+
+    def private(self, stem: str) -> ec.EllipticCurvePrivateKey:
+        """RefusedError if there is none, or the password does not open it."""
+        if stem not in self._private:
+            path = self._path(stem)
+            try:
+                raw = path.read_bytes()
+            except OSError as error:
+                raise _no_access(path, error) from error
+            self._private[stem] = unsealed(raw, self.password, path)
+        return self._private[stem]
+
+    def public(self, stem: str) -> ec.EllipticCurvePublicKey | None:
+        """From the .pub file where there is one: that needs no password and no slow scrypt. None if there is no pair."""
+        path = self._path(stem).with_suffix(".pub")
         try:
-            self._public(role).verify(signature, message, ALGORITHM)
-        except InvalidSignature:
-            return False
-        return True
-
-    def public_pem(self, role: KeyRole) -> bytes:
-        """For `cosign verify --key`."""
-        return _pem(self._public(role))
-
-    def fingerprint(self, role: KeyRole) -> bytes:
-        """SHA-256 of the public key's DER encoding, as Sigstore bundles hint at it."""
-        public = self._public(role)
-        der = public.public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        return hashlib.sha256(der).digest()
-
-    def trust(self) -> str:
-        """64 hex digits that change with any of the keys."""
-        return hashlib.sha256(b"".join(map(self.fingerprint, KeyRole))).hexdigest()
-
-    def _public(self, role: KeyRole) -> ec.EllipticCurvePublicKey:
-        """From the .pub file where there is one: that needs no password and no slow scrypt."""
-        path = self._folder / f"{role.value}.pub"
-        try:
-            found = serialization.load_pem_public_key(path.read_bytes())
+            return key_files.public_key(path.read_bytes(), str(path))
         except FileNotFoundError:
-            return self._key(role).public_key()
-        except (OSError, ValueError) as error:
+            return self.private(stem).public_key() if self.holds(stem) else None
+        except OSError as error:
+            raise _no_access(path, error) from error
+        except InvalidInputError as error:
             raise CorruptError(
-                f"asked for the public key in {path}; found {error}; restore it from a backup, or remove it and its .key to"
-                " make new ones (what the old ones have signed will then be refused)"
+                f"{error}; restore it from a backup, or remove it: it is made again from its .key"
             ) from error
-        if not isinstance(found, ec.EllipticCurvePublicKey):
-            raise RefusedError(f"asked for the public key in {path}; it is no ECDSA key")
-        return found
 
-    def _key(self, role: KeyRole) -> ec.EllipticCurvePrivateKey:
-        if role not in self._private:
-            self._private[role] = self._read_or_make(role)
-        return self._private[role]
+    def make(self, stem: str) -> ec.EllipticCurvePublicKey:
+        """A new pair, unless there is one. Under a lock: two first uses at once get one key."""
+        return self._within(stem, lambda: ec.generate_private_key(ec.SECP256R1()))
 
-    def _read_or_make(self, role: KeyRole) -> ec.EllipticCurvePrivateKey:
-        """Under a lock: two first uses at once get one key."""
-        path = self._folder / f"{role.value}.key"
+    def keep(self, stem: str, key: ec.EllipticCurvePrivateKey) -> ec.EllipticCurvePublicKey:
+        """Store a pair under that name, sealed with the password of this machine."""
+        return self._within(stem, lambda: key)
+
+    def _within(
+        self, stem: str, new: Callable[[], ec.EllipticCurvePrivateKey]
+    ) -> ec.EllipticCurvePublicKey:
+        path = self._path(stem)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with locked(self._folder / ".lock"):
-                if path.exists():
-                    key = unsealed(path.read_bytes(), self._password, path)
-                else:
-                    key = ec.generate_private_key(ec.SECP256R1())
-                    _place(path, sealed(key, self._password), 0o600)
+                if not path.exists():
+                    made = new()
+                    key_files.place(path, sealed(made, self.password), 0o600)
+                    self._private[stem] = made
+                public = self.private(stem).public_key()
                 if not path.with_suffix(".pub").exists():
-                    _place(path.with_suffix(".pub"), _pem(key.public_key()), 0o644)
+                    key_files.place(path.with_suffix(".pub"), key_files.pem(public), 0o644)
         except OSError as error:
-            raise RefusedError(
-                f"asked for the key {path}; found {error.strerror or error}; check the disk and who may read there"
-            ) from error
-        return key
+            raise _no_access(path, error) from error
+        return public
+
+    def _path(self, stem: str) -> Path:
+        return self._folder / f"{stem}.key"
+
+
+def _no_access(path: Path, error: OSError) -> RefusedError:
+    return RefusedError(
+        f"asked for the key {path}; found {error.strerror or error}; check the disk and who may read there"
+    )
 
 
 def sealed(key: ec.EllipticCurvePrivateKey, password: bytes) -> bytes:
@@ -143,31 +141,14 @@ def unsealed(pem: bytes, password: bytes, path: Path) -> ec.EllipticCurvePrivate
         raise CorruptError(
             f"asked for the key in {path}; it is no cosign key: {error}; restore it from a backup"
         ) from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise RefusedError(f"asked for the key in {path}; it is no ECDSA key")
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
+        raise RefusedError(f"asked for the key in {path}; it is no ECDSA P-256 key")
     return key
 
 
 def _stretched(password: bytes, salt: bytes, parameters: Mapping[str, int]) -> bytes:
     n, r, p = parameters["N"], parameters["r"], parameters["p"]
     return hashlib.scrypt(password, salt=salt, n=n, r=r, p=p, dklen=32, maxmem=256 * n * r)
-
-
-def _place(path: Path, content: bytes, mode: int) -> None:
-    """Whole or not at all, and never readable by others in between."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-
-
-def _pem(public: ec.EllipticCurvePublicKey) -> bytes:
-    return public.public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
 
 
 def _b64(raw: bytes) -> str:

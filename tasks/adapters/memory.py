@@ -22,7 +22,7 @@ from tasks.adapters.memory_faults import Fault, Moment, strike, wall_clock
 from tasks.adapters.memory_traffic import Behaviour, Counters
 from tasks.adapters.safety import refuse_unsafe
 from tasks.errors import LateWriterError, MetricsUnreadableError, NotReadyError, TransientError
-from tasks.evidence import ScanNotDone, ScanReport
+from tasks.evidence import Scanned, ScanNotDone, ScanReport
 from tasks.model import (
     Action,
     Artifact,
@@ -250,15 +250,23 @@ class MemoryScanner:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def scan(self, artifact: Artifact, seconds: float) -> ScanReport | ScanNotDone:
+    def scan(self, artifact: Artifact, seconds: float) -> Scanned:
+        component = {"type": "application", "name": artifact.service, "version": artifact.digest}
+        bill = {"bomFormat": "CycloneDX", "specVersion": "1.7", "components": [component]}
+        document = {"spdxVersion": "SPDX-2.3", "name": artifact.service, "packages": []}
+        cyclonedx, spdx = (json.dumps(one, sort_keys=True).encode() for one in (bill, document))
+        return Scanned(self._said(artifact), cyclonedx, spdx)
+
+    def rescan(
+        self, artifact: Artifact, cyclonedx: bytes, seconds: float
+    ) -> ScanReport | ScanNotDone:
+        report = self._said(artifact)
+        return replace(report, of_bill=True) if isinstance(report, ScanReport) else report
+
+    def _said(self, artifact: Artifact) -> ScanReport | ScanNotDone:
         now = self._world.clock()
         clean = ScanReport(artifact.digest, "memory", now, now, packages=1)
         return self._world.scans.get(artifact.digest, clean)
-
-    def bill_of_materials(self, artifact: Artifact, seconds: float) -> bytes:
-        component = {"type": "application", "name": artifact.service, "version": artifact.digest}
-        bill = {"bomFormat": "CycloneDX", "specVersion": "1.5", "components": [component]}
-        return json.dumps(bill, sort_keys=True).encode()
 
 
 WORLDS: Final[dict[str, World]] = {}

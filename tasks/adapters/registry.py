@@ -21,7 +21,13 @@ from tasks.adapters.registry_session import (
     unreachable,
 )
 from tasks.adapters.tags import for_people, refuse_to_move, refuse_unless_set
-from tasks.errors import CorruptError, InvalidInputError, RefusedError, TransientError
+from tasks.errors import (
+    CorruptError,
+    InvalidInputError,
+    RefusedError,
+    TooLargeError,
+    TransientError,
+)
 from tasks.ports import Descriptor
 
 PART = 1024 * 1024
@@ -72,15 +78,30 @@ class RegistryStore:
         return None if answer.status_code == 404 else oci.digest_of(answer.content)
 
     def _manifest_request(
-        self, method: str, reference: str, accept: tuple[int, ...] = (404,)
+        self, method: str, reference: str, accept: tuple[int, ...] = (404,), stream: bool = False
     ) -> httpx.Response:
         url = self._session.url(f"manifests/{reference}")
         headers = {"Accept": ", ".join(oci.MANIFEST_TYPES)}
-        return self._session.send(method, url, accept=accept, headers=headers)
+        return self._session.send(method, url, accept=accept, headers=headers, stream=stream)
+
+    def _read_manifest(self, reference: str, accept: tuple[int, ...] = ()) -> bytes | None:
+        """Its bytes; no more are read than a manifest may have. None for an accepted refusal."""
+        with closing(self._manifest_request("GET", reference, accept, stream=True)) as answer:
+            if not answer.is_success:
+                return None
+            raw = b""
+            try:
+                for part in answer.iter_bytes():
+                    raw += part
+                    if len(raw) > oci.MANIFEST_BYTES_AT_MOST:
+                        raise self._too_large(reference)
+            except httpx.HTTPError as error:
+                raise unreachable(f"GET manifests/{reference}", error) from error
+            return raw
 
     def manifest(self, digest: str) -> bytes:
         oci.hex_of(digest)
-        raw = self._manifest_request("GET", digest, accept=()).content
+        raw = self._read_manifest(digest) or b""
         if (actual := oci.digest_of(raw)) != digest:
             raise self._corrupt(digest, actual)
         return raw
@@ -210,8 +231,7 @@ class RegistryStore:
         return tuple(found)
 
     def _fallback(self, subject: str) -> bytes | None:
-        answer = self._manifest_request("GET", oci.referrers_tag(subject))
-        return None if answer.status_code == 404 else answer.content
+        return self._read_manifest(oci.referrers_tag(subject), accept=(404,))
 
     def _list_referrer(self, subject: str, referrer: Descriptor) -> None:
         tag = oci.referrers_tag(subject)
@@ -247,6 +267,12 @@ class RegistryStore:
                 f"asked GET {answer.url}; found {answer.text[:80]!r} instead of JSON; is it a registry?"
             )
         return value
+
+    def _too_large(self, reference: str) -> TooLargeError:
+        return TooLargeError(
+            f"asked {self._repository} for the manifest {reference}; it sends more than the"
+            f" {oci.MANIFEST_BYTES_AT_MOST} bytes that a manifest may have; ask who runs the registry"
+        )
 
     def _corrupt(self, digest: str, actual: str) -> CorruptError:
         return CorruptError(

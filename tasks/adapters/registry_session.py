@@ -6,10 +6,13 @@ It never retries, except once after a log-in challenge: whoever calls knows bett
 import base64
 import ipaddress
 import json
+import os
 import re
+import ssl
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
@@ -30,6 +33,7 @@ Credentials = tuple[str, str]
 CredentialSource = Credentials | Callable[[], Credentials | None] | None
 Content = bytes | Path | None
 
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # where httpx looks for other authorities
 TIMEOUT = httpx.Timeout(60, connect=10)
 TRANSIENT = {408, 425, 429}
 DOCKER_HUB = {
@@ -60,6 +64,12 @@ def is_loopback(host: str) -> bool:
         return name == "localhost"
 
 
+@cache
+def _authorities(_certificates: tuple[str, ...]) -> ssl.SSLContext:
+    """Read once: it takes longer than everything else that a look at some evidence asks of a registry."""
+    return httpx.create_ssl_context()
+
+
 class RegistrySession:
     """Requests to one repository's registry. http for loopback hosts, https for all others."""
 
@@ -73,7 +83,10 @@ class RegistrySession:
         self._credentials = credentials
         self._authorizations: dict[str, str] = {}
         # A proxy from the environment cannot reach this machine's loopback.
-        self._client = httpx.Client(timeout=timeout, trust_env=not self._plain)
+        certificates = tuple(os.environ.get(name, "") for name in CERTIFICATES)
+        self._client = httpx.Client(
+            timeout=timeout, trust_env=not self._plain, verify=_authorities(certificates)
+        )
         weakref.finalize(self, self._client.close)
 
     def url(self, path: str) -> httpx.URL:

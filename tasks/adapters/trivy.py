@@ -4,9 +4,10 @@ Whatever goes wrong - no database, no answer, a killed or hanging scanner, a rep
 not done, with a reason; never an empty list of findings.
 """
 
+import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from tasks.adapters import (
     trivy_config,
     trivy_database,
     trivy_knowledge,
+    trivy_layers,
     trivy_process,
     trivy_report,
     trivy_spdx,
@@ -24,6 +26,7 @@ from tasks.adapters import (
 )
 from tasks.adapters.registry_session import is_loopback
 from tasks.adapters.trivy_config import Config, Image
+from tasks.adapters.trivy_database import Database
 from tasks.adapters.trivy_knowledge import Knowledge, knowledge
 from tasks.adapters.trivy_workers import Say
 from tasks.errors import BakewellError, InvalidInputError, TransientError
@@ -32,7 +35,24 @@ from tasks.model import Artifact
 from tasks.ports import ArtifactStore
 
 MALFORMED: Final = (AttributeError, KeyError, TypeError, ValueError)
-Aim = Callable[[Path], tuple[str, Image]]
+
+
+@dataclass(frozen=True)
+class _Aim:
+    """What Trivy is told to read. `remember`: what it sees of layers may be kept, and what was seen before counts."""
+
+    target: str
+    image: Image = field(default_factory=Image)
+    remember: bool = False
+
+
+@dataclass(frozen=True)
+class _Room:
+    """Where one run takes place, and what it knows."""
+
+    worker: Path
+    work: Path
+    known: Knowledge
 
 
 @dataclass(frozen=True)
@@ -61,7 +81,7 @@ class TrivyScanner:
         """Vulnerabilities, secrets, licences, and both bills of what was seen. Without a database secrets and packages
         are still looked for, and told."""
         try:
-            answer = self._ask("scan", artifact, lambda work: self._target(artifact, work), seconds)
+            answer = self._ask("scan", artifact, lambda room: self._aim(artifact, room), seconds)
             return _scanned(artifact, answer)
         except (BakewellError, *MALFORMED) as error:
             return Scanned(_not_done(artifact, error))
@@ -72,37 +92,50 @@ class TrivyScanner:
         """What today's database knows of a stored bill. Secrets are not in there: it lists packages."""
         try:
             _check_subject(artifact, cyclonedx)
-            answer = self._ask("rescan", artifact, lambda work: _written(cyclonedx, work), seconds)
+            answer = self._ask(
+                "rescan", artifact, lambda room: _written(cyclonedx, room.work), seconds
+            )
             report = _told(artifact, answer)
         except (BakewellError, *MALFORMED) as error:
             return _not_done(artifact, error)
         return replace(report, of_bill=True) if isinstance(report, ScanReport) else report
 
-    def _ask(self, what: str, artifact: Artifact, aim: Aim, seconds: float) -> _Answer:
+    def _ask(
+        self, what: str, artifact: Artifact, aim: Callable[[_Room], _Aim], seconds: float
+    ) -> _Answer:
         known = knowledge(self._home)
         with (
             trivy_workers.taken(self._home, seconds, self._say) as worker,
             trivy_process.work_folder() as work,
             _lent(known, worker) as lent,
         ):
-            target, image = _aimed(what, artifact, aim, work)
-            config = replace(_config(what, known, work, worker, seconds), image=image)
-            plain = replace(config, insecure=not known.server and _is_plain(artifact.repository))
-            found = trivy_process.ask(what, target, plain, work, seconds)
+            room = _Room(worker, work, known)
+            aimed = _aimed(what, artifact, aim, room)
+            config = _config(what, artifact, aimed, room, seconds)
+            found = _asked(what, aimed.target, config, room, seconds)
         used = lent.updated_at if lent else None
         if known.server:
             used = trivy_report.server_database_of(found["report"])
         return _Answer(found, used, known.problem)
 
-    def _target(self, artifact: Artifact, work: Path) -> tuple[str, Image]:
-        """What Trivy is told to read: the registry by digest, or a view of the layout with this one image in it."""
-        if artifact.repository.startswith("layout:"):
-            folder = Path(artifact.repository.removeprefix("layout:"))
-            view = _view(folder, artifact.digest, self._open_store(artifact.repository), work)
-            return artifact.digest, Image(input=str(view))
+    def _aim(self, artifact: Artifact, room: _Room) -> _Aim:
+        """The registry by digest, or a view of the layout with this one image in it.
+
+        The store is asked by ourselves first: Trivy has one and the same error for an image that is not there, a wrong
+        password and a registry that is down.
+        """
         if "/" not in artifact.repository:
             raise InvalidInputError(f"asked to scan {artifact.reference}; Trivy cannot read there")
-        return artifact.reference, Image(source=("remote",))
+        store = self._open_store(artifact.repository)
+        names = trivy_layers.named(store, artifact)
+        if room.known.server:
+            trivy_layers.verify(store, artifact, room.worker, names)
+        remember = trivy_layers.may_remember(room.worker, names)
+        if not artifact.repository.startswith("layout:"):
+            return _Aim(artifact.reference, Image(source=("remote",)), remember)
+        folder = Path(artifact.repository.removeprefix("layout:"))
+        view = _view(folder, artifact.digest, store, room.work)
+        return _Aim(artifact.digest, Image(input=str(view)), remember)
 
 
 def prepare_database(home: Path, allowed_hours: float = trivy_knowledge.OLD_HOURS) -> str:
@@ -114,15 +147,33 @@ def prepare_database(home: Path, allowed_hours: float = trivy_knowledge.OLD_HOUR
     return trivy_knowledge.problem_of(knowledge(home), allowed_hours, datetime.now(UTC))
 
 
-def _lent(known: Knowledge, worker: Path) -> Any:
+def _asked(what: str, target: str, config: Config, room: _Room, seconds: float) -> dict[str, Any]:
+    """Once more if only the worker's memory of layers is broken: it can be had again from the layers."""
+    began = time.monotonic()
+    try:
+        return trivy_process.ask(what, target, config, room.work, seconds)
+    except TransientError as error:
+        if not trivy_workers.is_broken(str(error)):
+            raise
+    trivy_workers.forget(room.worker)
+    left = max(1.0, seconds - (time.monotonic() - began))
+    return trivy_process.ask(what, target, config, room.work, left)
+
+
+def _lent(known: Knowledge, worker: Path) -> AbstractContextManager[Database | None]:
     return trivy_database.lent(known.database, worker) if known.database else nullcontext()
 
 
-def _config(what: str, known: Knowledge, work: Path, worker: Path, seconds: float) -> Config:
-    """What was seen of layers is kept; a bill is read in no time."""
-    base = trivy_config.config(work, worker, seconds, "fs" if what == "scan" else "memory")
-    scan = trivy_config.Scan(_scanners(what, known))
-    return replace(base, scan=scan, server=trivy_config.Server(known.server))
+def _config(what: str, artifact: Artifact, aim: _Aim, room: _Room, seconds: float) -> Config:
+    """Certificates of a server are looked at even if the image comes from this machine."""
+    backend = "fs" if aim.remember else "memory"
+    return replace(
+        trivy_config.config(room.work, room.worker, seconds, backend),
+        scan=trivy_config.Scan(_scanners(what, room.known)),
+        server=trivy_config.Server(room.known.server),
+        image=aim.image,
+        insecure=not room.known.server and _is_plain(artifact.repository),
+    )
 
 
 def _scanners(what: str, known: Knowledge) -> tuple[str, ...]:
@@ -131,9 +182,9 @@ def _scanners(what: str, known: Knowledge) -> tuple[str, ...]:
     return ("vuln", *wanted) if known.updated_at else tuple(wanted)
 
 
-def _aimed(what: str, artifact: Artifact, aim: Aim, work: Path) -> tuple[str, Image]:
+def _aimed(what: str, artifact: Artifact, aim: Callable[[_Room], _Aim], room: _Room) -> _Aim:
     try:
-        return aim(work)
+        return aim(room)
     except OSError as error:
         raise TransientError(
             f"asked to {what} {artifact.short}; its files cannot be laid out: {error}"
@@ -149,11 +200,14 @@ def _is_plain(repository: str) -> bool:
 def _scanned(artifact: Artifact, answer: _Answer) -> Scanned:
     """Report and bills belong together: what cannot be listed counts as not scanned."""
     report, found = _told(artifact, answer), answer.found
-    if problem := found.get("without_bills"):
-        reason = f"what is inside could not be listed: {problem}"
-        return Scanned(_only_secrets(artifact, answer.found["report"], reason))
-    cyclonedx = trivy_bill.settled(found["cyclonedx"], artifact)
-    return Scanned(report, cyclonedx, trivy_spdx.settled(found["spdx"], artifact))
+    try:
+        if problem := found.get("without_bills"):
+            raise ValueError(problem)
+        cyclonedx = trivy_bill.settled(found["cyclonedx"], artifact)
+        return Scanned(report, cyclonedx, trivy_spdx.settled(found["spdx"], artifact))
+    except MALFORMED as error:
+        reason = f"Trivy could not list what is inside {artifact.short}: {error!r}; try again"
+        return Scanned(_only_secrets(artifact, found["report"], reason))
 
 
 def _told(artifact: Artifact, answer: _Answer) -> ScanReport | ScanNotDone:
@@ -193,10 +247,10 @@ def _check_subject(artifact: Artifact, cyclonedx: bytes) -> None:
         )
 
 
-def _written(cyclonedx: bytes, work: Path) -> tuple[str, Image]:
+def _written(cyclonedx: bytes, work: Path) -> _Aim:
     bill = work / "bill.cdx.json"
     bill.write_bytes(cyclonedx)
-    return str(bill), Image()
+    return _Aim(str(bill))
 
 
 def _view(folder: Path, digest: str, store: ArtifactStore, work: Path) -> Path:

@@ -19,6 +19,7 @@ from tasks.errors import InvalidInputError, TransientError
 WORKERS: Final = "BAKEWELL_TRIVY_WORKERS"
 LAYERS_AT_MOST_BYTES: Final = 512 * 1024 * 1024
 TELL_SECONDS: Final = 5.0
+BROKEN: Final = ("unable to initialize fs cache", "cache may be in use", "cache DB", "panic: ")
 Say = Callable[[str], None]
 
 
@@ -37,6 +38,11 @@ def forget(worker: Path) -> None:
     shutil.rmtree(worker / "fanal", ignore_errors=True)
 
 
+def is_broken(problem: str) -> bool:
+    """Do Trivy's words mean that what it learnt of layers cannot be read, or is held by somebody left from before?"""
+    return any(words in problem for words in BROKEN)
+
+
 def folders(home: Path) -> tuple[Path, ...]:
     """Those that exist, in order."""
     found = [one for one in home.glob("worker-*") if one.name.removeprefix("worker-").isdigit()]
@@ -44,8 +50,12 @@ def folders(home: Path) -> tuple[Path, ...]:
 
 
 def size_bytes(folder: Path) -> int:
-    """Of all files in there; links count nothing."""
-    return sum(one.lstat().st_size for one in folder.rglob("*") if one.is_file())
+    """Of all files in there, as far as they stay while one looks."""
+    size = 0
+    for one in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            size += one.lstat().st_size if one.is_file() else 0
+    return size
 
 
 def at_once() -> int:

@@ -10,6 +10,7 @@ from tasks.evidence import Package
 
 BASE_DIGEST: Final = "org.opencontainers.image.base.digest"
 BASE_NAME: Final = "org.opencontainers.image.base.name"
+OCI: Final = "oci://"
 
 Json = Mapping[str, Any]
 
@@ -31,6 +32,21 @@ def dependencies_of(provenance: Json) -> frozenset[str]:
     definition = provenance.get("buildDefinition") or {}
     listed = [one.get("digest") or {} for one in definition.get("resolvedDependencies") or ()]
     return frozenset(f"sha256:{one['sha256']}" for one in listed if "sha256" in one)
+
+
+def places_of(provenance: Json) -> Mapping[str, str]:
+    """Repositories of the images it was built from, by digest, where their `oci://repository@digest` says so.
+
+    A folder that only its service.yaml can find (`layout:` and a relative path) is no place for anybody else.
+    """
+    definition = provenance.get("buildDefinition") or {}
+    named = [str(one.get("uri") or "") for one in definition.get("resolvedDependencies") or ()]
+    parts = [uri.removeprefix(OCI).rpartition("@") for uri in named if uri.startswith(OCI)]
+    return {
+        digest: repository
+        for repository, _, digest in parts
+        if repository and (not repository.startswith("layout:") or repository[7:8] == "/")
+    }
 
 
 def layers_of(configuration: Json) -> tuple[str, ...]:

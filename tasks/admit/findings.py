@@ -15,23 +15,29 @@ UNKNOWN_LICENCES: Final = frozenset({"", "unknown", "noassertion", "none"})
 
 @dataclass(frozen=True)
 class Weighed:
-    """`refused` decide against the artifact; `waived` would have, and are let pass by a waiver in force."""
+    """`refused` decide against the artifact; `waived` would have, and are let pass by a waiver in force (`by`)."""
 
     refused: tuple[Ground, ...]
     waived: tuple[Ground, ...]
+    by: tuple[tuple[Finding, Waiver], ...] = ()
 
 
 def weigh(findings: Sequence[Finding], policy: Policy, service: str, now: datetime) -> Weighed:
     """Every finding that the policy refuses, the worst first, each once; those with a waiver apart."""
-    refused, waived = [], []
+    refused, waived = list[Ground](), list[tuple[Ground, Finding, Waiver]]()
     for found, demand in sorted(_wrong(findings, policy, now), key=_worst_first):
         matching = [one for one in policy.waivers if _is_about(one, found, service)]
         valid = [one for one in matching if counts(one, now.astimezone(UTC).date())]
         if valid:
-            waived.append(Ground(demand, found.id, _waived(found, valid[0])))
+            ground = Ground(demand, found.id, _waived(found, valid[0]))
+            waived.append((ground, found, valid[0]))
         else:
             refused.append(Ground(demand, found.id, _told(found) + _expired(matching)))
-    return Weighed(tuple(dict.fromkeys(refused)), tuple(dict.fromkeys(waived)))
+    return Weighed(
+        tuple(dict.fromkeys(refused)),
+        tuple(dict.fromkeys(ground for ground, _, _ in waived)),
+        tuple((found, waiver) for _, found, waiver in waived),
+    )
 
 
 def counts(waiver: Waiver, today: date) -> bool:

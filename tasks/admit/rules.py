@@ -32,7 +32,8 @@ class Facts:
     """What is known of an artifact at one moment. What could not be read is missing, and missing evidence refuses.
 
     `evidence`: what is worth what, of every kind that can be demanded. `bases_known_since`: when a base digest was first
-    seen here. `quarantined`: why it may not run anywhere, one ground each; also that this could not be told.
+    seen here. `quarantined`: why it may not run anywhere, one ground each; also that this could not be told. `not_gathered`:
+    what went wrong while the facts were gathered, beyond what is missing for it.
     """
 
     service: str
@@ -44,6 +45,7 @@ class Facts:
     promoted_in: frozenset[str] = frozenset()
     bases_known_since: Mapping[str, datetime] = field(default_factory=dict)
     quarantined: tuple[Ground, ...] = ()
+    not_gathered: tuple[Ground, ...] = ()
 
 
 Demand = Callable[[Facts, Policy, datetime], Iterator[Ground]]
@@ -166,6 +168,10 @@ def _is_recognised(facts: Facts, policy: Policy, now: datetime) -> Iterator[Grou
         yield ground
 
 
+def _is_gathered(facts: Facts, policy: Policy, now: datetime) -> Iterator[Ground]:
+    yield from facts.not_gathered
+
+
 def _was_tried(facts: Facts, policy: Policy, now: datetime) -> Iterator[Ground]:
     for place in policy.tested_in:
         if place not in facts.tested_in:
@@ -186,6 +192,7 @@ DEMANDS: Final[tuple[Demand, ...]] = (
     _is_scanned,
     _is_recognised,
     _was_tried,
+    _is_gathered,
 )
 
 

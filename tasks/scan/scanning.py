@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tasks import platforms
-from tasks.evidence import FindingKind, Scanned, ScanNotDone, ScanReport
+from tasks.evidence import Finding, FindingKind, Scanned, ScanNotDone, ScanReport
 from tasks.model import Artifact
 from tasks.ports import Scanner
 
@@ -32,8 +32,11 @@ def scan(artifact: Artifact, say: Say = lambda _: None) -> Scanned:
 
 
 def rescan(artifact: Artifact, cyclonedx: bytes, known: Report) -> Report:
-    """Its stored bill of materials by today's database. What a bill cannot tell (secrets) is as `known` found it: the
-    digest is the same, so the files are."""
+    """Its stored bill of materials by today's database: only what is known of vulnerabilities changes with it.
+
+    Secrets and licences are as `known` found them: the digest is the same, so the files are. A bill tells licences, too,
+    but not all in the same words: of those without an SPDX name it keeps what fits its form.
+    """
     return rescan_with(platforms.scanner(), Known(artifact, cyclonedx, known))
 
 
@@ -53,9 +56,19 @@ def rescan_with(scanner: Scanner, stored: Known) -> Report:
     """The same with a scanner of one's own."""
     found = scanner.rescan(stored.artifact, stored.cyclonedx, RESCAN_SECONDS)
     if isinstance(known := stored.report, ScanNotDone):
-        secrets = known.secrets
-    else:
-        secrets = tuple(one for one in known.findings if one.kind is FindingKind.SECRET)
+        return _with_secrets(found, known.secrets)
     if isinstance(found, ScanNotDone):
-        return replace(found, secrets=secrets)
-    return replace(found, findings=(*found.findings, *secrets))
+        return _with_secrets(found, tuple(filter(_is_secret, known.findings)))
+    new = (one for one in found.findings if one.kind is FindingKind.VULNERABILITY)
+    same = (one for one in known.findings if one.kind is not FindingKind.VULNERABILITY)
+    return replace(found, findings=(*new, *same))
+
+
+def _with_secrets(report: Report, secrets: tuple[Finding, ...]) -> Report:
+    if isinstance(report, ScanNotDone):
+        return replace(report, secrets=secrets)
+    return replace(report, findings=(*report.findings, *secrets))
+
+
+def _is_secret(finding: Finding) -> bool:
+    return finding.kind is FindingKind.SECRET

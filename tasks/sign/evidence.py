@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tasks import platforms
 from tasks.adapters.cosign import Cosign
-from tasks.evidence import Dossier, Statement
+from tasks.evidence import Attested, Dossier, Statement
 from tasks.model import Artifact
 
 
@@ -24,14 +24,21 @@ def examine(artifact: Artifact) -> Dossier:
 
 
 def present(artifact: Artifact, pieces: Sequence[str]) -> bool:
-    """Are exactly these pieces (`Dossier.pieces`) still what lies beside it? Nothing is verified anew, bytes do not change
-    under a digest. TransientError if its store does not answer."""
-    return _cosign(artifact).examine(artifact).pieces == tuple(pieces)
+    """Are exactly these pieces (`Dossier.pieces`) still what lies beside it? Cheap: asks for digests, verifies nothing.
+
+    TransientError if its store does not answer.
+    """
+    return _cosign(artifact).present(artifact, pieces)
 
 
 def trust() -> str:
     """A fingerprint of every key that is trusted now, and for what: evidence may be worth something else by others."""
     return platforms.keys().trust()
+
+
+def resign(artifact: Artifact) -> tuple[Attested, ...]:
+    """Sign again, with today's keys, what only leaving keys vouch for. Returns what that was."""
+    return _cosign(artifact).resign(artifact)
 
 
 def _cosign(artifact: Artifact) -> Cosign:

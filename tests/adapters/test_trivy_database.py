@@ -9,23 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters import trivy_database, trivy_process
+from tasks.adapters import trivy_database
 from tasks.adapters.registry import RegistryStore
 from tasks.adapters.trivy import prepare_database
-from tasks.errors import BakewellError
-from tests.support.engines import free_port, missing
+from tests.support.engines import free_port
 from tests.support.registry import Registry, running_registry
+from tests.support.scanners import need_trivy, pretend, pretending
 from tests.support.trivy_db import publish_database, write_database
 
 pytestmark = pytest.mark.engine
 
 
 @pytest.fixture(autouse=True)
-def _there() -> None:
-    try:
-        trivy_process.binary()
-    except BakewellError as error:
-        missing(str(error))
+def _there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_trivy()
+    monkeypatch.delenv("BAKEWELL_TRIVY_SERVER", raising=False)
 
 
 @pytest.fixture
@@ -168,12 +166,9 @@ def test_a_download_that_hangs_is_given_up_and_leaves_nothing(
     tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, published(tmp_path, registry, hours_ago(1)))
-    program = tmp_path / "bin" / "trivy"
-    program.parent.mkdir()
-    program.write_text("#!/bin/bash\nexec sleep 1000\n")
-    program.chmod(0o755)
-    monkeypatch.setattr(trivy_process, "_path", lambda: f"{program.parent}:/usr/bin:/bin")
     monkeypatch.setattr(trivy_database, "DOWNLOAD_SECONDS", 1.5)
-    cache = tmp_path / "cache"
-    assert "no answer in 1.5 s, so it was killed" in prepare_database(cache)
+    with pretending(tmp_path, monkeypatch) as program:
+        pretend(program, "exec sleep 1000\n")
+        cache = tmp_path / "cache"
+        assert "no answer in 1.5 s, so it was killed" in prepare_database(cache)
     assert not list(cache.glob("bakewell-trivy-*"))

@@ -217,6 +217,8 @@ class _Teller:
         address = f"x:{self.plant('in an address')}@host.example.com"
         spoilt = self.bakewell.given(BAKEWELL_MIRRORS=f"a.example={address}")
         assert self._ask("mirrors", "release", service.folder, by=spoilt).code == BAD_INPUT
+        spoilt = self.bakewell.given(BAKEWELL_TRIVY_SERVER=f"http://{address}")
+        self._ask("trivy address", "trivy", "status", by=spoilt)
         before = (service.folder / "service.yaml").read_text()
         for number, misplace in enumerate(MISPLACED):
             service.edit(partial(misplace, address))
@@ -232,9 +234,6 @@ class _Teller:
         service.version(3)
         for name, more in {
             "wrong trivy token": {"BAKEWELL_TRIVY_TOKEN": self.plant("wrong trivy token")},
-            "trivy address": {
-                "BAKEWELL_TRIVY_SERVER": f"http://x:{self.plant('trivy address')}@host.example.com"
-            },
             "wrong key password": {"COSIGN_PASSWORD": self.plant("wrong key password")},
             "wrong registry password": self._logins("wrong registry password"),
         }.items():
@@ -273,6 +272,10 @@ def test_it_is_all_used(story: Story) -> None:
     assert {"metrics token", "echoed password"} <= story.reached
     assert len(story.canaries.planted) >= 14
     assert "promoted" in story.told["first release"].out
+    assert (
+        "BAKEWELL_TRIVY_SERVER" in story.told["trivy address"].out + story.told["trivy address"].err
+    )
+    assert "token" in story.told["wrong trivy token"].err
     assert any("trivy" in line for line in story.watch.arguments)
     assert {Path(program).name for _, program, _ in story.starts} >= {"git", "trivy"}
 

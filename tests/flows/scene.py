@@ -90,7 +90,11 @@ def make_scene(folder: Path, name: str) -> Scene:
     spec = {
         "service": name,
         "bake": {
-            "files": {"hello.py": "/app/hello.py", "version": "/app/version"},
+            "files": {
+                "hello.py": "/app/hello.py",
+                "version": "/app/version",
+                "METADATA": "/packages/own-1.0.dist-info/METADATA",
+            },
             "command": ["python3", "/app/hello.py"],
         },
         "smoke": {"path": "/", "contains": "This is version"},
@@ -107,6 +111,8 @@ def make_scene(folder: Path, name: str) -> Scene:
     }
     with (folder / "service.yaml").open("w") as file:
         YAML().dump(spec, file)
+    # A package that the scanner knows: of what it recognises nothing in, it can say nothing.
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: own\nVersion: 1.0\n")
     scene = Scene(name, folder)
     scene.write("1")
     return scene

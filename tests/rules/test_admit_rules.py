@@ -67,6 +67,7 @@ def test_one_signature_must_hold_and_none_be_false(tag: Proof, bundle: Proof) ->
 
 SPOILED: dict[str, dict[str, Any]] = {
     "quarantine": {"quarantined": (Ground("quarantine", DIGEST, "bob said no"),)},
+    "trouble": {"not_gathered": (Ground("trouble", "", "the scanner's key is not valid"),)},
     "signature": {"signatures": ()},
     "attestations": {"evidence": without(RequiredKind.SPDX)},
     "source.repositories": {

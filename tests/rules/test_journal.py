@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import JsonValue
 
 from tasks.errors import CorruptError
 from tasks.evidence import Quarantine, QuarantineKind
@@ -24,6 +25,7 @@ from tasks.journal.rules import (
     Quarantined,
     QuarantineLifted,
     ReleaseFinished,
+    ReleaseStarted,
     RolledBack,
     RolloutStarted,
     Sampled,
@@ -143,23 +145,6 @@ def test_a_roll_back_drops_who_was_rolled_back_and_vets_it_no_longer() -> None:
     assert roll_back_target(state) == (deployed(1),)
 
 
-def test_whom_a_quarantine_has_replaced_stays_vetted() -> None:
-    """It can be gone back to as soon as the quarantine is lifted."""
-    back = line("r1", RolledBack(deployed(1), "poisoned", "ada", f"artifact {artifact(2).digest}"))
-    state = prod(promotion(1), promotion(2), back)
-    assert state.stable == deployed(1)
-    assert roll_back_target(state) == (deployed(2),)
-
-
-def test_a_roll_back_of_before_there_were_quarantines_is_read_as_it_was() -> None:
-    body = written(RolledBack(deployed(2), "slow", "ada"))
-    old = replace(
-        line("r2", RolledBack(deployed(2), "slow", "ada")),
-        body={name: value for name, value in body.items() if name != "quarantine"},
-    )
-    assert body_of(old) == RolledBack(deployed(2), "slow", "ada")
-
-
 def test_scaling_changes_the_replicas_only() -> None:
     assert prod(promotion(1), line("r1", Scaled(5))).stable == deployed(1, replicas=5)
 
@@ -247,15 +232,7 @@ EXAMPLES: tuple[Body, ...] = (
     Healed("drift"),
     ReleaseFinished("promoted in prod"),
     Quarantined(
-        Quarantine(
-            QuarantineKind.BASE,
-            artifact(9).digest,
-            "poisoned",
-            "ada",
-            NOON,
-            LATER,
-            (("a", "b"), ()),
-        )
+        Quarantine(QuarantineKind.BASE, "sha256:9", "old", "ada", NOON, LATER, (("a",), ()))
     ),
     Quarantined(Quarantine(QuarantineKind.PACKAGE, "leaky@1.0", "stolen key", "ada", NOON)),
     QuarantineLifted(QuarantineKind.PACKAGE, "leaky@1.0", "a false alarm", "bob"),
@@ -291,6 +268,19 @@ def test_a_release_is_known_from_its_start_to_its_outcome() -> None:
     assert (found.id, found.service, found.artifact) == ("r1", "hello", artifact(1))
     assert (found.source, found.spec, found.reused_bake) == (SOURCE, SPEC, False)
     assert (found.started_at, found.outcome) == (NOON + timedelta(seconds=1), "promoted in prod")
+
+
+def test_a_release_of_before_there_were_policies_is_read_without_its_scan_settings() -> None:
+    """Up to 0.2.0 they stood in service.yaml. What holds today is today's policy."""
+    event = line("r1", release_started(1), environment="")
+    today = event.body["spec"]
+    assert isinstance(today, dict)
+    spec: dict[str, JsonValue] = {**today, "scan": {"fail_on": ["HIGH"]}}
+    old = replace(event, body={**event.body, "spec": spec})
+    body = body_of(old)
+    assert isinstance(body, ReleaseStarted)
+    assert body.spec == SPEC
+    assert body.spec.policy == "default"
 
 
 def test_a_release_taken_up_again_keeps_its_first_start() -> None:

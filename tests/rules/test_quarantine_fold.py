@@ -14,10 +14,14 @@ from tasks.journal.rules import (
     Promoted,
     Quarantined,
     QuarantineLifted,
+    RolledBack,
     RolloutStarted,
     State,
+    body_of,
     fold,
+    roll_back_target,
     verify_chain,
+    written,
 )
 from tasks.ports import Event
 from tests.support.events import NOON, PROD, artifact, chained, deployed, line
@@ -107,3 +111,31 @@ def test_the_chain_holds_over_lines_of_no_service() -> None:
         QuarantineLifted(kind, what, "a false alarm", "bob"),
     ]
     assert verify_chain(chained(map(everywhere, bodies))) is None
+
+
+def test_whom_a_quarantine_has_replaced_stays_vetted() -> None:
+    """It can be gone back to as soon as the quarantine is lifted."""
+    promoted = [
+        line(f"r{number}", body)
+        for number in (1, 2)
+        for body in (
+            RolloutStarted(PROD, artifact(number), 2, ""),
+            Promoted(deployed(number), None),
+        )
+    ]
+    back = RolledBack(deployed(1), "poisoned", "ada", f"artifact {artifact(2).digest}")
+    state = fold(chained([*promoted, line("r1", back)])).environments["hello", "prod"]
+    assert state.stable == deployed(1)
+    assert roll_back_target(state) == (deployed(2),)
+    for_what_it_did = replace(back, quarantine="")
+    state = fold(chained([*promoted, line("r1", for_what_it_did)])).environments["hello", "prod"]
+    assert roll_back_target(state) == ()
+
+
+def test_a_roll_back_of_before_there_were_quarantines_is_read_as_it_was() -> None:
+    body = written(RolledBack(deployed(2), "slow", "ada"))
+    old = replace(
+        line("r2", RolledBack(deployed(2), "slow", "ada")),
+        body={name: value for name, value in body.items() if name != "quarantine"},
+    )
+    assert body_of(old) == RolledBack(deployed(2), "slow", "ada")

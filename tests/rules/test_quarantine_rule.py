@@ -12,6 +12,7 @@ from tasks.admit.contents import (
     dependencies_of,
     layers_of,
     packages_in,
+    places_of,
     repository_of_base,
     stands_on,
 )
@@ -163,6 +164,17 @@ def test_bases_and_layers_are_where_the_specifications_put_them() -> None:
     }
     assert dependencies_of(provenance) == {"sha256:ab"}
     assert dependencies_of({}) == frozenset()
+
+
+def test_where_a_base_lies_is_what_its_uri_says_if_others_can_find_it_too() -> None:
+    uris = ["oci://r.example:5000/python@sha256:1", "oci://layout:/bases@sha256:2"]
+    others = ["oci://layout:../bases@sha256:3", "git+https://x@sha256:4", "oci://nameless"]
+    listed = [{"uri": uri} for uri in (*uris, *others)]
+    assert places_of({"buildDefinition": {"resolvedDependencies": listed}}) == {
+        "sha256:1": "r.example:5000/python",
+        "sha256:2": "layout:/bases",
+    }
+    assert places_of({}) == {}
 
 
 def test_a_bill_is_read_with_groups_and_what_is_nested() -> None:

@@ -6,8 +6,12 @@ from datetime import timedelta
 import pytest
 from pydantic import JsonValue
 
+from flows.chain import Chain
+from flows.links import Link, links
 from flows.report import EvidenceSummary, release_report
+from flows.story import Tone
 from tasks.errors import NotFoundError
+from tasks.evidence import Severity
 from tasks.journal.events import (
     Approved,
     Bypassed,
@@ -25,12 +29,17 @@ from tasks.journal.events import (
 )
 from tasks.journal.rules import fold
 from tasks.model import Environment, Judgement, Verdict
+from tests.support.chains import CHAIN, scanned, vulnerability
 from tests.support.events import step
 from tests.support.pages import HOSTILE, images, kinds, plain, row_widths
 from tests.support.rollouts import LATE, seen, unseen
 from tests.support.told import BEGIN, Told, artifact, three_releases
 
-GOOD = EvidenceSummary(True, "no findings, 12 h old", True, "valid, key release", 42, "by CI")
+GOOD = EvidenceSummary(True, "no findings, 12 h old", links(CHAIN))
+
+
+def of(chain: Chain) -> EvidenceSummary:
+    return replace(GOOD, links=links(chain))
 
 
 def report(told: Told, release: str = "r3", evidence: EvidenceSummary | None = GOOD) -> str:
@@ -211,11 +220,15 @@ def test_approvals_bypasses_and_scalings_are_told_with_who_and_why() -> None:
     ("evidence", "words"),
     [
         (None, "Not looked up for this report"),
-        (GOOD, "42 packages"),
+        (GOOD, "2 packages by its SBOM"),
+        (GOOD, "https://git.example/team/hello.git @ 4b5076f113d5, clean; baked on 2026-03-01"),
+        (GOOD, "staging: promote (r3"),
         (replace(GOOD, scanned=False, scan="no database"), "Nobody knows which vulnerabilities"),
-        (replace(GOOD, signed=False, signature="wrong key"), "NOT SIGNED"),
-        (replace(GOOD, packages=0), "0 packages recognised"),
-        (replace(GOOD, provenance=""), "not looked up"),
+        (of(replace(CHAIN, signatures=())), "NOT SIGNED"),
+        (of(replace(CHAIN, packages=())), "recognised nothing in it"),
+        (of(replace(CHAIN, origins=())), "not known: it has no provenance"),
+        (of(scanned(vulnerability(1, Severity.HIGH))), "vulnerabilities: 1 HIGH; worst: CVE"),
+        (None, "Not looked up"),
     ],
 )
 def test_evidence_that_is_missing_is_never_told_as_good(
@@ -234,7 +247,9 @@ def test_nothing_that_others_wrote_can_forge_a_report() -> None:
     told.tell("r3", ReleaseFinished(HOSTILE))
     back = Deployed("r1", artifact(1), 2, told.now)
     told.tell("r3", RolledBack(back, HOSTILE, HOSTILE), "production")
-    evil = EvidenceSummary(True, HOSTILE, True, HOSTILE, 1, HOSTILE)
+    evil = EvidenceSummary(
+        True, HOSTILE, tuple(Link(HOSTILE, tone, HOSTILE, (HOSTILE,)) for tone in Tone)
+    )
     page = report(told, evidence=evil)
     assert not kinds(page) & {"html_block", "html_inline", "link_open", "em_open", "hr"}
     assert {source[:14] for source, _ in images(page)} == {"data:image/svg"}

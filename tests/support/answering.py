@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 @dataclass
 class Recorded:
-    """`pause` is waited before each of the `parts` of the body. `date`: its clock, if it shall not be ours."""
+    """`pause` is waited before each of the `parts` of the body; `sent` counts those that were taken. `date`: its clock, if it shall not be ours."""
 
     url: str = ""
     status: int = 200
@@ -19,6 +19,7 @@ class Recorded:
     pause: float = 0.0
     date: str | None = None
     location: str = ""
+    sent: int = 0
     authorizations: list[str] = field(default_factory=list)
     forms: list[dict[str, list[str]]] = field(default_factory=list)
 
@@ -40,12 +41,19 @@ def answering() -> Iterator[Recorded]:
             self.end_headers()
             self._send()
 
+        def do_GET(self) -> None:
+            self.send_response(recorded.status)
+            self.send_header("Content-Length", str(sum(map(len, recorded.parts))))
+            self.end_headers()
+            self._send()
+
         def _send(self) -> None:
             try:
                 for part in recorded.parts:
                     time.sleep(recorded.pause)
                     self.wfile.write(part)
                     self.wfile.flush()
+                    recorded.sent += 1
             except OSError:
                 pass  # who asked has had enough
 
