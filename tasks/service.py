@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, field_validator
 
 from tasks.model import Environment
-from tasks.settings import Contradiction, Name, Variable
+from tasks.settings import Contradiction, Name, Variable, shown_address
 from tasks.settings import Part as _Part
 from tasks.sources import PrometheusSource, Sli, doubtful_names
 
@@ -74,7 +74,7 @@ class Bake(_Part):
     def _by_digest(cls, value: str) -> str:
         if not BASE.fullmatch(value):
             raise ValueError(
-                f"found {value!r}; allowed: `scratch`, `host[:port]/name@sha256:…` or `layout:folder@sha256:…`,"
+                f"found {shown_address(value)}; allowed: `scratch`, `host[:port]/name@sha256:…` or `layout:folder@sha256:…`,"
                 " by digest because a tag can move"
             )
         return value
@@ -324,7 +324,7 @@ class ServiceSpec(_Part):
     def _in_a_registry(cls, value: str | None) -> str | None:
         if value is not None and not REPOSITORY.fullmatch(value):
             raise ValueError(
-                f"found {value!r}; allowed: `host[:port]/name` in small letters, without scheme, tag or digest;"
+                f"found {shown_address(value)}; allowed: `host[:port]/name` in small letters, without scheme, tag or digest;"
                 " or `layout:/absolute/folder`"
             )
         return value

@@ -1,5 +1,6 @@
 """What every part of `service.yaml` is made of: frozen, strict, and able to say which settings contradict each other. Pure."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Self
 
@@ -19,6 +20,11 @@ Variable = Annotated[
 ]
 
 Contradiction = tuple[tuple[str | int, ...], str]
+
+
+def shown_address(address: str) -> str:
+    """As a message may repeat it: without what stands before an `@`, which may be a password."""
+    return repr(re.sub(r".*@(?!sha256:)", "…@", address, flags=re.DOTALL))
 
 
 class Part(BaseModel):

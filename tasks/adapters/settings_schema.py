@@ -73,6 +73,10 @@ class Setting:
             return f"{said}{_meant(given, kinds)}; allowed: {', '.join(kinds)}"
         if kind in ("value_error", "json_invalid"):
             return message.removeprefix("Value error, ")
+        if "authentication" in self.path:  # perhaps the secret itself, where its name belongs
+            return (
+                f"found something else (not repeated: it may be secret); allowed: {self._allowed()}"
+            )
         return f"found {_shown(found)}{_meant(found, self.schema.get('enum', []))}; allowed: {self._allowed()}"
 
     def _known(self) -> list[str]:
