@@ -324,7 +324,10 @@ def test_what_is_trusted_has_another_fingerprint_when_the_time_of_a_key_or_ident
 ) -> None:
     platforms.keys().sign(BUILDER, MESSAGE)
     clock = Clock(platforms.keys().now())
-    fresh = lambda: keyring(home / "keys", clock).trust()
+
+    def fresh() -> str:
+        return keyring(home / "keys", clock).trust()
+
     before = fresh()
     assert fresh() == before
     end = clock.now + timedelta(hours=1)
