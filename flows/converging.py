@@ -30,7 +30,7 @@ def converge_fleet(
     """Start, shift, drain and remove until the platform shows what the spec says.
 
     NotAdmittedError if the evidence of what is to start does not hold any more: it is asked between check and start.
-    That of stable does not stop the candidate, which may be the way out: its group stays short of what died.
+    That of what served before does not stop the candidate, which may be the way out: its groups stay short of what died.
     """
     fleet = platforms.connect(environment.platform).fleet
 
@@ -47,25 +47,27 @@ def converge_fleet(
     try:
         return towards(spec)
     except NotAdmittedError as error:
-        shorter = without_refused_stable(spec, fleet.read(environment), policy)
+        shorter = without_refused_old(spec, fleet.read(environment), policy)
         if shorter == spec:
             raise
         where = f"{environment.service} {environment.name}"
-        tell(f"stable stays short of instances: {error}", Tone.WARN, where=where)
+        tell(f"what served before stays short of instances: {error}", Tone.WARN, where=where)
         return towards(shorter)
 
 
-def without_refused_stable(
-    spec: FleetSpec, status: FleetStatus, policy: PolicyInForce
-) -> FleetSpec:
-    """The spec, with a stable group that may not start today cut down to its instances that are ready."""
+def without_refused_old(spec: FleetSpec, status: FleetStatus, policy: PolicyInForce) -> FleetSpec:
+    """The spec, with groups of what served before cut down to their ready instances if no more may start today; those
+    without traffic that have none are left out. The candidate's group stays as it is: refused, it cannot go on."""
 
-    def cut(group: Group) -> Group:
+    def kept(group: Group) -> Group | None:
         there = status.group(group.name)
         ready = there.ready if there else 0
-        if group.role is not Role.STABLE or not 0 < ready < group.replicas:
+        if group.role is Role.CANARY or ready >= group.replicas:
             return group
-        refused = admit(group.artifact, policy).answer is Admission.REFUSE
-        return replace(group, replicas=ready) if refused else group
+        if admit(group.artifact, policy).answer is Admission.ADMIT:
+            return group
+        if not ready:
+            return group if group.weight else None
+        return replace(group, replicas=ready)
 
-    return FleetSpec(tuple(map(cut, spec.groups)))
+    return FleetSpec(tuple(group for group in map(kept, spec.groups) if group is not None))
