@@ -116,6 +116,8 @@ def vouch(
     scanned = scan_artifact(baked.artifact)
     attest_artifact(baked.artifact, scan_statements(scanned, evidence.examine(baked.artifact)))
     where = f"{spec.service} {name}"
+    if scanned.without_bills:
+        tell(scanned.without_bills, Tone.WARN, where=where)
     for number, (place, policy) in enumerate(policies.items()):
         ruling = judge_scan(scanned.report, policy.policy, spec.service, datetime.now(UTC))
         refused = ruling.answer is Admission.REFUSE

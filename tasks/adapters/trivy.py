@@ -198,7 +198,7 @@ def _is_plain(repository: str) -> bool:
 
 
 def _scanned(artifact: Artifact, answer: _Answer) -> Scanned:
-    """Report and bills belong together: what cannot be listed counts as not scanned."""
+    """What was found stays found, also where it cannot be listed."""
     report, found = _told(artifact, answer), answer.found
     try:
         if problem := found.get("without_bills"):
@@ -207,7 +207,7 @@ def _scanned(artifact: Artifact, answer: _Answer) -> Scanned:
         return Scanned(report, cyclonedx, trivy_spdx.settled(found["spdx"], artifact))
     except MALFORMED as error:
         reason = f"Trivy could not list what is inside {artifact.short}: {error!r}; try again"
-        return Scanned(_only_secrets(artifact, found["report"], reason))
+        return Scanned(report, without_bills=reason)
 
 
 def _told(artifact: Artifact, answer: _Answer) -> ScanReport | ScanNotDone:
