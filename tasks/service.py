@@ -10,10 +10,10 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from tasks.model import Environment
-from tasks.settings import Contradiction, Name, Variable, shown_address
+from tasks.settings import MOVED, Contradiction, Name, Variable, shown_address
 from tasks.settings import Part as _Part
 from tasks.sources import PrometheusSource, Sli, doubtful_names
 
@@ -299,6 +299,14 @@ class EnvironmentSpec(_Part):
 
 class ServiceSpec(_Part):
     """The whole of `service.yaml`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            MOVED: {
+                "scan": "what may be known to be wrong is a policy's to say; name one by `policy:` (deployments/policies)"
+            }
+        }
+    )
 
     service: Name = Field(description="its name")
     repository: str | None = Field(

@@ -19,6 +19,9 @@ Variable = Annotated[
     Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="letters, digits and underscores"),
 ]
 
+MOVED = "x-moved"
+"""In a part's schema: settings of older versions -> what to do instead."""
+
 Contradiction = tuple[tuple[str | int, ...], str]
 
 
