@@ -160,10 +160,12 @@ class _Teller:
     def tell(self) -> None:
         service = self._service()
         with watching(self.tmp) as self.story.watch:
-            self._what_goes_well(service)
-            self._bad_input(service)
-            self._what_goes_wrong(service)
-            self._ask("down", "down", "--all")
+            try:
+                self._what_goes_well(service)
+                self._bad_input(service)
+                self._what_goes_wrong(service)
+            finally:
+                self._ask("down", "down", "--all")
         self.story.journal = self._journal()
         self.story.starts = started(self.starts)
 
