@@ -115,6 +115,15 @@ class MirroredStore:
     def tags(self) -> tuple[str, ...]:
         return self._ask("the tags", lambda store: store.tags())
 
+    def holder(self, digest: str) -> ArtifactStore:
+        """Who has this manifest and answers: for programs that read a registry themselves."""
+
+        def has(store: ArtifactStore) -> ArtifactStore:
+            store.manifest(digest)
+            return store
+
+        return self._ask(f"the manifest {digest}", has)
+
     # ---- writing ---------------------------------------------------------------------------------
 
     def put_manifest(self, raw: bytes, tag: str | None = None) -> str:
