@@ -298,7 +298,11 @@ def test_the_report_tells_the_chain(scene: Scene, prefect_api: str) -> None:
     scene.release()
     asked = {"artifacts": {"key": {"any_": [f"{scene.name}-r1"]}}, "limit": 1}
     (found,) = httpx.post(f"{prefect_api}/artifacts/filter", json=asked).json()
-    for words in ("| Source |", "a tree outside Git", "| Verdicts | production: promote (r1"):
+    for words in (
+        "- **Source**: ",
+        "a tree outside Git",
+        "- **Verdicts**: production: promote (r1",
+    ):
         assert words in found["data"]
 
 
