@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from flows.heal import heal
+from flows.tenure import tenure
+from tasks import platforms
 from tasks.adapters.layout import LayoutStore
 from tasks.errors import InvalidInputError, NotAdmittedError
-from tasks.journal.events import RolloutStarted
-from tasks.model import Artifact
+from tasks.journal.events import RolloutStarted, StepStarted
+from tasks.model import Artifact, FleetSpec, Gate, Group, Health, Role, Step
+from tasks.rollout.converge import converge
 from tests.flows.scene import Scene
 from tests.support.images import ImageKind, image
 
@@ -112,3 +116,30 @@ def test_a_policy_that_has_become_stricter_holds_at_the_next_start(
         scene.release()
     (group,) = scene.status().groups
     assert group.ready == 2, "what runs goes on running"
+
+
+def test_where_nobody_can_tell_nothing_starts_and_traffic_comes_back_all_the_same(
+    scene: Scene, write_policy: WritePolicy
+) -> None:
+    """The worst moment: somebody died with a canary out, an instance of stable is dead, and the policy was just broken."""
+    scene.release()
+    (stable,) = scene.status().groups
+    candidate = scene.write("2")
+    left = FleetSpec(
+        (
+            Group("r1", stable.artifact, 2, 80, Role.STABLE),
+            Group("r2", candidate, 1, 20, Role.CANARY),
+        )
+    )
+    with tenure(platforms.journal(), scene.name, "production", "somebody who dies") as held:
+        held.record("r2", RolloutStarted(scene.here, candidate, 2, ""))
+        held.record("r2", StepStarted(0, Step("20 %", left, Gate.OBSERVE)))
+        fleet, admitted = scene.world.fleet, frozenset({stable.artifact.digest, candidate.digest})
+        converge(fleet, scene.here, left, held.token, admitted)
+    write_policy("default", "secrets: perhaps")
+    scene.world.set_health(scene.here, stable.instances[0].name, Health.DEAD)
+    started = len(scene.world.started)
+    list(heal(scene.name))
+    assert scene.weights() == {"r1": 100}
+    assert scene.status().groups[0].ready == 1
+    assert len(scene.world.started) == started
