@@ -7,25 +7,20 @@ small (see cosign_bundle.py).
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from tasks import oci
 from tasks.adapters import cosign_bundle, cosign_judging, cosign_pieces
 from tasks.adapters.cosign_bundle import UnreadableError
 from tasks.adapters.cosign_judging import Judge, Seen
-from tasks.adapters.cosign_pieces import Listed, Where
+from tasks.adapters.cosign_pieces import Listed, Where, at_once
 from tasks.adapters.file_lock import locked_name
 from tasks.adapters.keyring import Keyring
 from tasks.errors import RefusedError, VerificationFailedError
 from tasks.evidence import Attested, Checked, Dossier, KeyRole, Kind, Proof, Statement
 from tasks.model import Artifact
 from tasks.ports import ArtifactStore
-
-AT_ONCE: Final = 8
-One = TypeVar("One")
-Other = TypeVar("Other")
 
 
 class Cosign:
@@ -130,7 +125,7 @@ class Cosign:
         kind = oci.media_type(oci.checked_manifest(about))
         subject = {"mediaType": kind, "digest": artifact.digest, "size": len(about)}
         bundles = [self._bundle(artifact, one) for one in statements]
-        _at_once(self._store.put_blob, [b"{}", *bundles])
+        at_once(self._store.put_blob, [b"{}", *bundles])
         for one, raw in zip(statements, bundles, strict=True):
             manifest = cosign_bundle.bundle_manifest(raw, one.predicate_type, subject)
             self._store.put_manifest(manifest)
@@ -169,7 +164,7 @@ class Cosign:
         manifests, known = {one.digest for one in listed}, set(pieces)
         if not manifests <= known:
             return False
-        return set().union(*_at_once(self._whole, listed)) == known - manifests
+        return set().union(*at_once(self._whole, listed)) == known - manifests
 
     def _whole(self, one: Listed) -> set[str]:
         """Digests of the evidence that a listed manifest names, if all of it is there; else none."""
@@ -186,7 +181,7 @@ class Cosign:
             listed = cosign_pieces.listed(self._store, artifact)
         except (RefusedError, UnreadableError) as error:
             return [Seen(Where.REFERRER, cosign_judging.broken(error, ""))], ()
-        looks = _at_once(lambda one: self._look(judge, one), listed)
+        looks = at_once(lambda one: self._look(judge, one), listed)
         read = {digest for _, digests in looks for digest in digests}
         return [one for found, _ in looks for one in found], tuple(sorted(read))
 
@@ -235,14 +230,6 @@ def _kind(one: Attested) -> Kind:
     if one.kind is None:
         raise RefusedError(f"{one.predicate_type!r} is none of ours and cannot be signed again")
     return one.kind
-
-
-def _at_once(do: Callable[[One], Other], items: Sequence[One]) -> list[Other]:
-    """In order; several at a time, because stores answer slower than they are asked."""
-    if len(items) < 2:
-        return [do(one) for one in items]
-    with ThreadPoolExecutor(min(AT_ONCE, len(items))) as pool:
-        return list(pool.map(do, items))
 
 
 def _refuse_unless_valid(artifact: Artifact, checked: Checked) -> None:

@@ -4,22 +4,26 @@ A size is believed only as a limit: what is larger than its descriptor says, or 
 before it fills the memory.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from tasks import oci
 from tasks.adapters import cosign_bundle
 from tasks.adapters.cosign_bundle import UnreadableError
 from tasks.errors import CorruptError, TooLargeError
 from tasks.model import Artifact
-from tasks.ports import ArtifactStore
+from tasks.ports import ArtifactStore, Descriptor
 
 PIECE_BYTES_AT_MOST: Final = 64 * 1024 * 1024  # an SBOM of 100,000 packages has about 40 MB
 READ_AGAIN_BYTES_AT_MOST: Final = 1024 * 1024
 LISTED_AT_MOST: Final = 1000
 LAYERS_AT_MOST: Final = 1000
+AT_ONCE: Final = 8
+One = TypeVar("One")
+Other = TypeVar("Other")
 
 
 class Where(Enum):
@@ -64,7 +68,7 @@ def listed(store: ArtifactStore, artifact: Artifact) -> list[Listed]:
     UnreadableError, CorruptError, TooLargeError if the list is nothing that can be used.
     """
     try:
-        referrers = store.referrers(artifact.digest)
+        referrers, tagged = _asked(store, artifact.digest)
     except (KeyError, TypeError, AttributeError) as error:
         raise UnreadableError(f"the list of its evidence is none: {error!r}") from error
     if len(referrers) > LISTED_AT_MOST:
@@ -73,14 +77,29 @@ def listed(store: ArtifactStore, artifact: Artifact) -> list[Listed]:
             f" {LISTED_AT_MOST}; find out who writes there"
         )
     found = [Listed(Where.REFERRER, one.digest, one.size) for one in referrers]
+    return [*found, *(Listed(where, digest) for where, digest in tagged if digest)]
+
+
+def _asked(
+    store: ArtifactStore, digest: str
+) -> tuple[tuple[Descriptor, ...], list[tuple[Where, str | None]]]:
+    """The referrers, and where cosign 2's tags point: the tags meanwhile, for in a registry each answer takes its time."""
     tags = {
-        Where.SIGNATURE_TAG: cosign_bundle.signature_tag(artifact.digest),
-        Where.ATTESTATION_TAG: cosign_bundle.attestation_tag(artifact.digest),
+        Where.SIGNATURE_TAG: cosign_bundle.signature_tag(digest),
+        Where.ATTESTATION_TAG: cosign_bundle.attestation_tag(digest),
     }
-    for where, tag in tags.items():
-        if digest := store.resolve(tag):
-            found.append(Listed(where, digest))
-    return found
+    with ThreadPoolExecutor(len(tags)) as pool:
+        pointing = pool.map(store.resolve, tags.values())
+        referrers = store.referrers(digest)
+        return referrers, list(zip(tags, pointing, strict=True))
+
+
+def at_once(do: Callable[[One], Other], items: Sequence[One]) -> list[Other]:
+    """In order; several at a time, because stores answer slower than they are asked."""
+    if len(items) < 2:
+        return [do(one) for one in items]
+    with ThreadPoolExecutor(min(AT_ONCE, len(items))) as pool:
+        return list(pool.map(do, items))
 
 
 def manifest(store: ArtifactStore, one: Listed) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ Both: one writer at a time, a write that waits no longer than it was told to, an
 import sqlite3
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from sqlalchemy import (
@@ -98,7 +99,10 @@ def parsed_url(url: str) -> URL:
     return parsed.set(drivername=driver)
 
 
+@lru_cache(maxsize=16)
 def engine_for(url: URL, wait_seconds: float) -> Engine:
+    """One for each database of this process: it holds no connection, but every statement that it has compiled, which
+    takes longer than to run one."""
     if url.get_backend_name() == "sqlite":
         settings = {"timeout": wait_seconds, "isolation_level": None}  # we say BEGIN ourselves
         engine = create_engine(url, poolclass=NullPool, connect_args=settings)

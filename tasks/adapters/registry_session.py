@@ -79,7 +79,8 @@ class RegistrySession:
         self.host, self.name = host, name
         self._plain = is_loopback(host)
         scheme = "http" if self._plain else "https"
-        self._base = httpx.URL(f"{scheme}://{DOCKER_HUB.get(host, host)}")
+        self._origin = f"{scheme}://{DOCKER_HUB.get(host, host)}"
+        self._base = httpx.URL(self._origin)
         self._credentials = credentials
         self._authorizations: dict[str, str] = {}
         # A proxy from the environment cannot reach this machine's loopback.
@@ -91,7 +92,7 @@ class RegistrySession:
 
     def url(self, path: str) -> httpx.URL:
         """`path` is below this repository: `manifests/…`, `blobs/…`."""
-        return self._base.join(f"/v2/{self.name}/{path}")
+        return httpx.URL(f"{self._origin}/v2/{self.name}/{path}")
 
     def send(
         self,
@@ -108,20 +109,19 @@ class RegistrySession:
 
         `also_pull` names another repository that this request reads (a mount).
         """
-        what = f"{method} {url.copy_with(query=None)}"
         try:
-            response = self._authorized(method, url, headers or {}, content, also_pull, what)
+            response = self._authorized(method, url, headers or {}, content, also_pull)
             if response.status_code not in accept and not response.is_success:
                 response.read()
-                raise refusal(what, response)
+                raise refusal(_what(method, url), response)
             if not stream:
                 response.read()
             return response
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise unreachable(what, error) from error
+            raise unreachable(_what(method, url), error) from error
         except httpx.InvalidURL as error:
             raise RefusedError(
-                f"asked {what}; the registry answered with an address that is none ({error}); "
+                f"asked {_what(method, url)}; the registry answered with an address that is none ({error}); "
                 "ask who runs it"
             ) from error
 
@@ -132,7 +132,6 @@ class RegistrySession:
         headers: Mapping[str, str],
         content: Content,
         also_pull: str,
-        what: str,
     ) -> httpx.Response:
         actions = "pull" if method in ("GET", "HEAD") else "pull,push"
         scopes = [f"repository:{self.name}:{actions}"]
@@ -143,7 +142,7 @@ class RegistrySession:
         if response.status_code != 401:
             return response
         response.read()
-        authorization = self._answer_challenge(response, scopes, what)
+        authorization = self._answer_challenge(response, scopes, _what(method, url))
         if authorization is None or (authorization == known and known.startswith("Basic ")):
             return response
         self._authorizations[key] = authorization
@@ -208,6 +207,11 @@ class RegistrySession:
         if not answer.is_success:
             raise refusal(what, answer, self.host)
         return _token_in(answer, what)
+
+
+def _what(method: str, url: httpx.URL) -> str:
+    """A request as errors name it: without its query, which may hold what nobody should read."""
+    return f"{method} {url.copy_with(query=None)}"
 
 
 def _token_in(answer: httpx.Response, what: str) -> str:

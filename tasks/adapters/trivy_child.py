@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any, Final
 
 PR_SET_PDEATHSIG: Final = (
@@ -34,6 +34,7 @@ def main(what: str, target: str, config: str, parent: int) -> None:
 
 def _scanned(command: str, target: str, config: str) -> dict[str, Any]:
     """{"report": Trivy's} or {"problem": what went wrong}."""
+    _without_typeguard()
     from trivy.classes import TrivyClient
     from trivy.enums import TrivyScanCommandEnum
 
@@ -45,6 +46,17 @@ def _scanned(command: str, target: str, config: str) -> dict[str, Any]:
     if not isinstance(found, dict) or "error" in found:
         return {"problem": f"its answer is no report: {str(found)[:500]}"}
     return {"report": found}
+
+
+def _without_typeguard() -> None:
+    """pytrivy wants `@typechecked` of it, which does nothing under -O: to import it takes longer than Trivy for a bill.
+
+    Wanted for more one day, it fails to import, and nothing counts as scanned.
+    """
+    if not __debug__:
+        stand_in = ModuleType("typeguard")
+        vars(stand_in)["typechecked"] = lambda checked: checked
+        sys.modules["typeguard"] = stand_in
 
 
 def _bills(report: dict[str, Any], config: str) -> dict[str, Any]:

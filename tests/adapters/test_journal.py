@@ -491,3 +491,8 @@ def test_a_writer_that_is_killed_in_the_middle_leaves_nothing_behind(
     journal.append("y", service="hello")
     assert [line.kind for line in journal.events()] == ["x", "y"]
     assert verify_chain(journal.events()) is None
+
+
+def test_a_journal_that_is_opened_again_need_not_compile_its_statements_again(url: str) -> None:
+    assert engine_for(parsed_url(url), 1) is engine_for(parsed_url(url), 1)
+    assert engine_for(parsed_url(url), 1) is not engine_for(parsed_url(url), 2)

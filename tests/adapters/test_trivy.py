@@ -1,6 +1,8 @@
 """The real Trivy: what it knows is found, whatever would hide it, and a stored bill tells the same as the image."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -353,3 +355,22 @@ def test_many_bills_are_looked_at_in_order_and_one_that_is_broken_stops_no_other
     ]
     assert found == [["CVE-2099-1001"], ["CVE-2099-1002"], ["CVE-2099-1003"]]
     assert said[-1] == "looked again at 4 of 4 bills of materials"
+
+
+def test_the_child_does_not_wait_for_a_type_checker_that_does_nothing_there() -> None:
+    """typeguard takes longer to import than Trivy for a bill of materials. It must still be pytrivy that is asked."""
+    script = (
+        "from tasks.adapters.trivy_child import _scanned; import sys; print(_scanned('sbom', 'x', '/nowhere'));"
+        "print(sys.modules['trivy.classes'].TrivyClient.__name__, 'typeguard._checkers' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-O", "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        cwd=Path(__file__).parents[2],
+    )
+    problem, imported = done.stdout.splitlines()
+    assert "passed but does not exist" in problem
+    assert imported == "TrivyClient False"
