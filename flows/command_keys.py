@@ -52,7 +52,8 @@ def rotate(role: KeyRole, *, overlap_days: float = changes.OVERLAP_DAYS, kms: st
     kms
         Sign with this key of AWS KMS (ARN, id or alias/NAME; ECC_NIST_P256), as boto3 is configured; else with a new file.
     """
-    _say_who_signs(role, changes.rotate(role, overlap_days, kms).name)
+    name = changes.rotate(role, overlap_days, kms).name
+    console.out(rotated_words(changes.listed(), name))
     return 0
 
 
@@ -69,7 +70,8 @@ def import_key(role: KeyRole, file: Path, *, overlap_days: float = changes.OVERL
     overlap_days
         How long what the old key has signed still counts.
     """
-    _say_who_signs(role, changes.import_key(role, file, overlap_days).name)
+    name = changes.import_key(role, file, overlap_days).name
+    console.out(rotated_words(changes.listed(), name))
     return 0
 
 
@@ -176,8 +178,3 @@ def resign(reference: str) -> int:
         console.out(f"{one.kind or one.predicate_type}: was signed by {one.key}")
     console.out(f"{len(again)} signed again" if again else "nothing needs to be signed again")
     return 0
-
-
-def _say_who_signs(role: KeyRole, name: str) -> None:
-    line = next(one for one in changes.listed() if one.name == name)
-    console.out(rotated_words(role, name, line.fingerprint))

@@ -15,7 +15,6 @@ from tasks.admit.contents import (
     base_of,
     dependencies_of,
     layers_of,
-    packages_in,
     places_of,
     repository_of_base,
 )
@@ -25,6 +24,7 @@ from tasks.evidence import Dossier, Kind, QuarantineKind
 from tasks.model import Artifact
 from tasks.ports import ArtifactStore
 from tasks.sign import evidence
+from tasks.sign.bills import packages
 
 MOST_BASES: Final = 32  # of all platforms, one on the other; more is somebody's joke
 BROKEN: Final = (AttributeError, KeyError, TypeError, ValueError)
@@ -81,11 +81,13 @@ def _with_packages(inside: Contents, dossier: Dossier) -> Contents:
         beside = ", ".join(f"{one.proof.value}: {one.found}" for one in dossier.of(Kind.CYCLONEDX))
         why = f"no bill of materials that our scanner vouches for lies beside it ({beside or 'there is none'})"
         return replace(inside, packages=None, packages_unread=why)
-    try:
-        return replace(inside, packages=frozenset().union(*map(packages_in, bills)))
-    except BROKEN as error:
-        why = f"its bill of materials cannot be read: {error!r}"
-        return replace(inside, packages=None, packages_unread=why)
+    listed = [packages(bill) for bill in bills]
+    read = [found for found in listed if found is not None]
+    if len(read) < len(listed):
+        return replace(
+            inside, packages=None, packages_unread="its bill of materials cannot be read"
+        )
+    return replace(inside, packages=frozenset().union(*read))
 
 
 def _lineage(artifact: Artifact, dossier: Dossier) -> Lineage:

@@ -15,7 +15,7 @@ from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from tasks import platforms
 from tasks.adapters.prefect_server import LocalPrefectServer, mark_crashed
-from tasks.errors import LeaseHeldError, NotAdmittedError
+from tasks.errors import BakewellError, LeaseHeldError, NotAdmittedError
 from tasks.journal.rules import EnvironmentState, Healed, WarmEnded, Withdrawn, desired, fold
 from tasks.model import Admission, Artifact, Environment, FleetSpec, FleetStatus, Verdict
 from tasks.policy import PolicyInForce
@@ -118,14 +118,20 @@ def _admitted(
     }
     running = {group.artifact.digest for group in spec.groups if group.artifact not in missing}
     return frozenset(
-        running | {artifact.digest for artifact in missing if _may_start(artifact, policy())}
+        running | {artifact.digest for artifact in missing if _may_start(artifact, policy)}
     )
 
 
-def _may_start(artifact: Artifact, policy: PolicyInForce) -> bool:
-    ruling = admit(artifact, policy)
+def _may_start(artifact: Artifact, policy: Callable[[], PolicyInForce]) -> bool:
+    """Whoever cannot tell starts nothing, and goes on: to bring traffic back to what runs needs no evidence."""
+    try:
+        ruling = admit(artifact, todays := policy())
+    except BakewellError as error:
+        reason = f"nobody could tell whether {artifact.short} may start, so it does not: {error}"
+        tell(reason, Tone.BAD, where=artifact.service)
+        return False
     if ruling.answer is Admission.REFUSE:
-        tell(refusal(artifact, policy, ruling), Tone.BAD, where=artifact.service)
+        tell(refusal(artifact, todays, ruling), Tone.BAD, where=artifact.service)
     return ruling.answer is Admission.ADMIT
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.verification import artifact_of
-from tasks.evidence import Attested, KeyRole
+from tasks.evidence import Attested
 from tasks.sign import evidence
 from tasks.sign.keys import KeyLine
 
@@ -56,10 +56,14 @@ def in_utc(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
-def rotated_words(role: KeyRole, name: str, fingerprint: str) -> str:
+def rotated_words(lines: Sequence[KeyLine], name: str) -> str:
     """After a rotation: who signs, and what to do before the old key leaves."""
-    return (
-        f"{name} signs as {role.value} from now on (fingerprint {fingerprint[:SHORT]}); the one before counts until its"
-        " time is over: sign again what must outlive it with `bakewell keys resign REFERENCE`, and bring the new public key"
-        f" (`bakewell keys export {role.value}`) to whoever verifies"
+    new = next(one for one in lines if one.name == name)
+    words = f"{name} signs as {new.role.value} from now on (fingerprint {new.fingerprint[:SHORT]})"
+    leaving = [one for one in lines if one.role is new.role and one.valid and one.not_after]
+    told = (
+        f"; {one.name} counts {limits(one)}: sign again what must outlive it with `bakewell keys resign REFERENCE`"
+        for one in leaving
     )
+    last = f"; bring its public half (`bakewell keys export {new.role.value}`) to whoever verifies"
+    return "".join([words, *told, last])

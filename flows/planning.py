@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from flows.policies import check_policies
 from tasks import platforms
 from tasks.adapters.service_file import read_service
 from tasks.bake.bakery import known_artifact
@@ -57,6 +58,7 @@ class EnvironmentPlan:
 def planned(path: Path, to: str) -> list[EnvironmentPlan]:
     """For every environment up to `to`. Bakes nothing: an artifact that is not known yet has no digest to show."""
     spec, folder = read_service(path)
+    check_policies(spec, environments_until(spec, to))
     known = known_artifact(spec, folder, platforms.store_for(spec))
     artifact = known or Artifact(spec.service, UNBAKED, spec.repository or "")
     state = fold(platforms.journal().events(spec.service))

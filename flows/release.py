@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from flows.admission import refusal
 from flows.evidence import publish_report
+from flows.facts import bases_known_since
 from flows.planning import environments_until
 from flows.policies import check_policies
 from flows.progress import name_run
@@ -82,10 +83,11 @@ def release(request: ReleaseRequest) -> Released:
 
 
 def bake(held: Tenure, spec: ServiceSpec, folder: Path) -> Baked:
-    """The artifact of what is in the folder now. A new one is journalled with the source it came from."""
+    """The artifact of what is in the folder now. A new one is journalled with the source it came from, and so is a base that
+    was never seen here: policies may let it wait."""
     baked = bake_artifact(str(folder), spec)
-    if not baked.reused:
-        base = spec.bake.base.rpartition("@")[2] if "@" in spec.bake.base else ""
+    base = spec.bake.base.rpartition("@")[2] if "@" in spec.bake.base else ""
+    if not baked.reused or (base and base not in bases_known_since()):
         held.record("", BakedBody(source_of(folder), baked.artifact, baked.reused, base))
     how = "inputs are known, reusing" if baked.reused else f"baked in {baked.seconds:.1f} s:"
     tell(f"{how} {baked.artifact.digest}", Tone.GOOD, where=spec.service)
@@ -116,6 +118,8 @@ def vouch(
     scanned = scan_artifact(baked.artifact)
     attest_artifact(baked.artifact, scan_statements(scanned, evidence.examine(baked.artifact)))
     where = f"{spec.service} {name}"
+    if scanned.without_bills:
+        tell(scanned.without_bills, Tone.WARN, where=where)
     for number, (place, policy) in enumerate(policies.items()):
         ruling = judge_scan(scanned.report, policy.policy, spec.service, datetime.now(UTC))
         refused = ruling.answer is Admission.REFUSE

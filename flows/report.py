@@ -252,12 +252,14 @@ def _evidence(story: _Story, evidence: EvidenceSummary | None) -> Iterable[str]:
         yield f"⚠ **Nobody knows which vulnerabilities it has.** {text(evidence.scan)}"
         yield ""
     scan = text(evidence.scan) if evidence.scanned else "**NOT SCANNED**"
-    links = [(text(link.name.capitalize()), _link(link)) for link in evidence.links]
-    yield from table(("What", "Found"), [*links, ("Policy", scan)])
+    for link in evidence.links:
+        yield f"- **{text(link.name.capitalize())}**: {_link(link)}"
+    yield f"- **Policy**: {scan}"
+    yield ""
 
 
 def _link(link: Link) -> str:
-    """What is wrong must be seen at a glance; V1 does not wrap cells, so each link is one line."""
+    """What is wrong must be seen at a glance. A list, because Prefect's page does not wrap the cells of a table."""
     words = text("; ".join((link.words, *link.details)))
     return f"⚠ **{words}**" if link.tone is Tone.BAD else words
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flows.heal import heal_environment
 from flows.planning import environments_until
+from flows.policies import check_policies
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from tasks import platforms
@@ -29,6 +30,7 @@ def released_already(path: Path, to: str) -> Released | None:
     """The answer of a release that has nothing to do, or None: then it has to be run."""
     spec, folder = read_service(path)
     places = environments_until(spec, to)
+    check_policies(spec, places)
     artifact = known_artifact(spec, folder, platforms.store_for(spec))
     if artifact is None:
         return None

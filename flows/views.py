@@ -187,7 +187,7 @@ def checks(reference: str, found: Sequence[Check]) -> RenderableType:
         )
     bad = [check.name for check in found if not check.passed]
     because = f"because of {listed(bad)}" if bad else "nothing could be checked"
-    words = "may run" if passed else f"may NOT run: {because}"
+    words = "has evidence that holds" if passed else f"may NOT run: {because}"
     style = "bold green" if passed else "bold red"
     return Group(table, Text(one_line(f"{reference} {words}"), style=style, overflow="fold"))
 

@@ -85,12 +85,14 @@ class ScanNotDone:
 class Scanned:
     """What one look at an artifact told: what is wrong with it, and what is inside.
 
-    The bills are JSON; empty where none could be made (the report then says that the scan was not done).
+    The bills are JSON; empty where none could be made, and `without_bills` says why: what was found stays found, and a
+    policy that asks for bills refuses.
     """
 
     report: ScanReport | ScanNotDone
     cyclonedx: bytes = b""
     spdx: bytes = b""
+    without_bills: str = ""
 
 
 @dataclass(frozen=True, order=True)

@@ -10,10 +10,10 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from tasks.model import Environment
-from tasks.settings import Contradiction, Name, Variable
+from tasks.settings import MOVED, Contradiction, Name, Variable, shown_address
 from tasks.settings import Part as _Part
 from tasks.sources import PrometheusSource, Sli, doubtful_names
 
@@ -74,7 +74,7 @@ class Bake(_Part):
     def _by_digest(cls, value: str) -> str:
         if not BASE.fullmatch(value):
             raise ValueError(
-                f"found {value!r}; allowed: `scratch`, `host[:port]/name@sha256:…` or `layout:folder@sha256:…`,"
+                f"found {shown_address(value)}; allowed: `scratch`, `host[:port]/name@sha256:…` or `layout:folder@sha256:…`,"
                 " by digest because a tag can move"
             )
         return value
@@ -300,6 +300,14 @@ class EnvironmentSpec(_Part):
 class ServiceSpec(_Part):
     """The whole of `service.yaml`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            MOVED: {
+                "scan": "what may be known to be wrong is a policy's to say; name one by `policy:` (deployments/policies)"
+            }
+        }
+    )
+
     service: Name = Field(description="its name")
     repository: str | None = Field(
         None,
@@ -324,7 +332,7 @@ class ServiceSpec(_Part):
     def _in_a_registry(cls, value: str | None) -> str | None:
         if value is not None and not REPOSITORY.fullmatch(value):
             raise ValueError(
-                f"found {value!r}; allowed: `host[:port]/name` in small letters, without scheme, tag or digest;"
+                f"found {shown_address(value)}; allowed: `host[:port]/name` in small letters, without scheme, tag or digest;"
                 " or `layout:/absolute/folder`"
             )
         return value

@@ -1,5 +1,6 @@
 """What every part of `service.yaml` is made of: frozen, strict, and able to say which settings contradict each other. Pure."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Self
 
@@ -18,7 +19,15 @@ Variable = Annotated[
     Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="letters, digits and underscores"),
 ]
 
+MOVED = "x-moved"
+"""In a part's schema: settings of older versions -> what to do instead."""
+
 Contradiction = tuple[tuple[str | int, ...], str]
+
+
+def shown_address(address: str) -> str:
+    """As a message may repeat it: without what stands before an `@`, which may be a password."""
+    return repr(re.sub(r".*@(?!sha256:)", "…@", address, flags=re.DOTALL))
 
 
 class Part(BaseModel):

@@ -93,11 +93,10 @@ class Cosign:
             )
 
     def _tag(self, artifact: Artifact) -> None:
-        """One more layer in the image behind the tag: others' signatures stay."""
+        """One more layer in the image behind the tag: others' signatures stay, as far as they are whole."""
         payload = cosign_bundle.simple_payload(artifact.repository, artifact.digest)
         tag = cosign_bundle.signature_tag(artifact.digest)
-        known = self._store.resolve(tag)
-        layers = json.loads(self._store.manifest(known))["layers"] if known else []
+        layers = self._layers(tag)
         signature = self._keys.sign(KeyRole.BUILDER, payload)
         layer = {
             "mediaType": cosign_bundle.SIMPLE,
@@ -108,6 +107,17 @@ class Cosign:
         config, manifest = cosign_bundle.signature_image([*layers, layer])
         self._store.put_blob(config)
         self._store.put_manifest(manifest, tag)
+
+    def _layers(self, tag: str) -> list[dict[str, Any]]:
+        """What is behind a tag and can still be read; nothing, where that is garbage or gone."""
+        if (known := self._store.resolve(tag)) is None:
+            return []
+        try:
+            found = cosign_pieces.manifest(self._store, Listed(Where.SIGNATURE_TAG, known))
+            pieces = list(cosign_pieces.pieces(found))
+        except (RefusedError, UnreadableError):
+            return []
+        return [one.as_layer() for one in pieces if self._store.has_blob(one.digest)]
 
     def _attach(self, artifact: Artifact, statements: Sequence[Statement]) -> None:
         """All their blobs at once; then the manifests, one after the other: their list has one writer at a time."""

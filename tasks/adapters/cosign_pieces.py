@@ -52,6 +52,15 @@ class Piece:
     size: int
     annotations: Mapping[str, Any]
 
+    def as_layer(self) -> dict[str, Any]:
+        """As a manifest describes it."""
+        return {
+            "mediaType": self.media_type,
+            "digest": self.digest,
+            "size": self.size,
+            "annotations": dict(self.annotations),
+        }
+
 
 def listed(store: ArtifactStore, artifact: Artifact) -> list[Listed]:
     """Everything that is beside the artifact by one of cosign's ways. TransientError if the store does not answer.

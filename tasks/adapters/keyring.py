@@ -111,7 +111,8 @@ class Keyring:
     def trust(self) -> str:
         """64 hex digits: another fingerprint means that other keys or identities count than did, or for other times."""
         now = self._now()
-        valid = [f"{key.name} {key.valid(now)}" for key in self.trusted.keys]
+        everybody = (*self.trusted.keys, *self.trusted.identities)
+        valid = [f"{one.name} {one.valid(now)}" for one in everybody]
         told = "\n".join([self.trusted.model_dump_json(), *valid])
         return hashlib.sha256(told.encode()).hexdigest()
 

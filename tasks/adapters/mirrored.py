@@ -16,7 +16,14 @@ from typing import Final, TypeVar
 from tasks import oci
 from tasks.adapters.bring import Mounts
 from tasks.adapters.outages import Outages
-from tasks.errors import BakewellError, CorruptError, NotFoundError, RefusedError, TransientError
+from tasks.errors import (
+    BakewellError,
+    CorruptError,
+    NotFoundError,
+    RefusedError,
+    TooLargeError,
+    TransientError,
+)
 from tasks.ports import ArtifactStore, Descriptor
 
 T = TypeVar("T")
@@ -108,6 +115,15 @@ class MirroredStore:
     def tags(self) -> tuple[str, ...]:
         return self._ask("the tags", lambda store: store.tags())
 
+    def holder(self, digest: str) -> ArtifactStore:
+        """Who has this manifest and answers: for programs that read a registry themselves."""
+
+        def has(store: ArtifactStore) -> ArtifactStore:
+            store.manifest(digest)
+            return store
+
+        return self._ask(f"the manifest {digest}", has)
+
     # ---- writing ---------------------------------------------------------------------------------
 
     def put_manifest(self, raw: bytes, tag: str | None = None) -> str:
@@ -139,7 +155,7 @@ class MirroredStore:
             except TransientError as error:
                 self._outages.remember(store.repository, error)
                 failures.append((store, error))
-            except (NotFoundError, CorruptError) as error:
+            except (NotFoundError, CorruptError, TooLargeError) as error:
                 failures.append((store, error))
             except RefusedError as error:
                 if store is self._first:
@@ -159,8 +175,8 @@ def _nothing(store: ArtifactStore, what: str) -> NotFoundError:
     return NotFoundError(f"asked {store.repository} for {what}; it has none")
 
 
-def _too_large(store: ArtifactStore, digest: str) -> RefusedError:
-    return RefusedError(
+def _too_large(store: ArtifactStore, digest: str) -> TooLargeError:
+    return TooLargeError(
         f"asked {store.repository} for {digest}; it sends more than {BLOB_BYTES_AT_MOST} bytes; ask who runs it"
     )
 
@@ -174,4 +190,5 @@ def _verdict(what: str, repository: str, failures: Sequence[Failure]) -> Bakewel
         return TransientError(message)
     if all(issubclass(kind, NotFoundError) for kind in kinds):
         return NotFoundError(message)
-    return CorruptError(message) if CorruptError in kinds else RefusedError(message)
+    worst = next((kind for kind in (CorruptError, TooLargeError) if kind in kinds), RefusedError)
+    return worst(message)

@@ -18,6 +18,7 @@ from typing import Final
 import httpx
 
 from tasks.adapters.prometheus_answers import said
+from tasks.adapters.redacting import without_secrets
 from tasks.errors import MetricsUnreadableError
 from tasks.sources import Authentication, PrometheusSource
 
@@ -61,7 +62,7 @@ class PrometheusSession:
                 "check that it runs, and that this machine reaches it",
             ) from None
         self._check_clock(answer)
-        return self._checked(answer, body)
+        return self._checked(answer, without_secrets(body, answer.request.headers))
 
     def _client(self) -> httpx.Client:
         source = self._source

@@ -5,6 +5,7 @@ It never retries, except once after a log-in challenge: whoever calls knows bett
 
 import base64
 import ipaddress
+import json
 import os
 import re
 import ssl
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from tasks.adapters.redacting import without_secrets
 from tasks.errors import (
     BakewellError,
     InvalidInputError,
@@ -25,6 +27,7 @@ from tasks.errors import (
     RefusedError,
     TransientError,
 )
+from tasks.settings import shown_address
 
 Credentials = tuple[str, str]
 CredentialSource = Credentials | Callable[[], Credentials | None] | None
@@ -47,7 +50,7 @@ def split_repository(repository: str) -> tuple[str, str]:
     found = _REPOSITORY.fullmatch(repository)
     if not found:
         raise InvalidInputError(
-            f"asked for the repository {repository!r}; it must be host[:port]/name with a lower-case name, "
+            f"asked for the repository {shown_address(repository)}; it must be host[:port]/name with a lower-case name, "
             "without scheme, tag or digest"
         )
     return found["host"], found["name"]
@@ -246,7 +249,7 @@ def refusal(what: str, response: httpx.Response, host: str = "") -> BakewellErro
     if status == 404:
         return NotFoundError(f"{found}; check the repository's name and the digest")
     if status == 401:
-        host = host or response.url.host
+        host = host or response.url.netloc.decode()
         return RefusedError(
             f"{found}: user and password are wrong or expired; run `docker login {host}` again"
         )
@@ -261,11 +264,12 @@ def refusal(what: str, response: httpx.Response, host: str = "") -> BakewellErro
 
 def _said(response: httpx.Response) -> str:
     """The registry's own error codes, messages and details, or the beginning of its text."""
+    raw = without_secrets(response.content, response.request.headers)
     try:
-        errors: list[dict[str, Any]] = response.json()["errors"]
+        errors: list[dict[str, Any]] = json.loads(raw)["errors"]
         said = [
             f"{e.get('code', '')}: {e.get('message', '')} {e.get('detail') or ''}" for e in errors
         ]
         return "; ".join(text.strip() for text in said)[:400]
     except (ValueError, KeyError, TypeError, AttributeError):
-        return " ".join(response.text[:200].split())
+        return " ".join(raw[:200].decode(errors="replace").split())

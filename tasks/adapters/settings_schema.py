@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any, Final
 
-from tasks.settings import Part
+from tasks.settings import MOVED, Part
 
 ID: Final = "https://json-schema.org/draft/2020-12/schema"
 WORDS: Final = {
@@ -64,6 +64,8 @@ class Setting:
         """What was found, and what is allowed. `kind` and `message` are pydantic's."""
         if kind == "missing":
             return f"is missing; it is {self._allowed()}"
+        if kind == "extra_forbidden" and (moved := self.parent.get(MOVED, {}).get(self.path[-1])):
+            return f"is not a setting any more: {moved}"
         if kind == "extra_forbidden":
             return f"is not a setting{self._meant(self._known())}; known here: {', '.join(self._known())}"
         if kind.startswith("union_tag"):
@@ -73,6 +75,10 @@ class Setting:
             return f"{said}{_meant(given, kinds)}; allowed: {', '.join(kinds)}"
         if kind in ("value_error", "json_invalid"):
             return message.removeprefix("Value error, ")
+        if "authentication" in self.path:  # perhaps the secret itself, where its name belongs
+            return (
+                f"found something else (not repeated: it may be secret); allowed: {self._allowed()}"
+            )
         return f"found {_shown(found)}{_meant(found, self.schema.get('enum', []))}; allowed: {self._allowed()}"
 
     def _known(self) -> list[str]:

@@ -24,6 +24,7 @@ from tasks.adapters import (
     trivy_spdx,
     trivy_workers,
 )
+from tasks.adapters.mirrored import MirroredStore
 from tasks.adapters.registry_session import is_loopback
 from tasks.adapters.trivy_config import Config, Image
 from tasks.adapters.trivy_database import Database
@@ -81,7 +82,8 @@ class TrivyScanner:
         """Vulnerabilities, secrets, licences, and both bills of what was seen. Without a database secrets and packages
         are still looked for, and told."""
         try:
-            answer = self._ask("scan", artifact, lambda room: self._aim(artifact, room), seconds)
+            here = self._located(artifact)
+            answer = self._ask("scan", here, lambda room: self._aim(here, room), seconds)
             return _scanned(artifact, answer)
         except (BakewellError, *MALFORMED) as error:
             return Scanned(_not_done(artifact, error))
@@ -117,6 +119,13 @@ class TrivyScanner:
         if known.server:
             used = trivy_report.server_database_of(found["report"])
         return _Answer(found, used, known.problem)
+
+    def _located(self, artifact: Artifact) -> Artifact:
+        """Where Trivy, which reads registries itself, can have its bytes now: also from a mirror."""
+        store = self._open_store(artifact.repository)
+        if not isinstance(store, MirroredStore):
+            return artifact
+        return replace(artifact, repository=store.holder(artifact.digest).repository)
 
     def _aim(self, artifact: Artifact, room: _Room) -> _Aim:
         """The registry by digest, or a view of the layout with this one image in it.
@@ -198,7 +207,7 @@ def _is_plain(repository: str) -> bool:
 
 
 def _scanned(artifact: Artifact, answer: _Answer) -> Scanned:
-    """Report and bills belong together: what cannot be listed counts as not scanned."""
+    """What was found stays found, also where it cannot be listed."""
     report, found = _told(artifact, answer), answer.found
     try:
         if problem := found.get("without_bills"):
@@ -207,7 +216,7 @@ def _scanned(artifact: Artifact, answer: _Answer) -> Scanned:
         return Scanned(report, cyclonedx, trivy_spdx.settled(found["spdx"], artifact))
     except MALFORMED as error:
         reason = f"Trivy could not list what is inside {artifact.short}: {error!r}; try again"
-        return Scanned(_only_secrets(artifact, found["report"], reason))
+        return Scanned(report, without_bills=reason)
 
 
 def _told(artifact: Artifact, answer: _Answer) -> ScanReport | ScanNotDone:

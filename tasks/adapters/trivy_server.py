@@ -15,6 +15,7 @@ from packaging.version import InvalidVersion, Version
 from tasks.adapters.registry_session import is_loopback
 from tasks.adapters.trivy_binary import SUPPORTED
 from tasks.errors import BakewellError, InvalidInputError, TransientError
+from tasks.settings import shown_address
 
 SERVER: Final = "BAKEWELL_TRIVY_SERVER"
 TOKEN: Final = "BAKEWELL_TRIVY_TOKEN"
@@ -43,7 +44,7 @@ def address() -> str:
         plain_is_fine = False
     if not plain_is_fine:
         raise InvalidInputError(
-            f"${SERVER} is {said!r}; give https://host:port (http:// is for loopback only: the token would be read by all)"
+            f"${SERVER} is {shown_address(said)}; give https://host:port (http:// is for loopback only: the token would be read by all)"
         )
     return said
 

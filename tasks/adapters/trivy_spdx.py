@@ -31,7 +31,7 @@ def settled(document: Mapping[str, Any], artifact: Artifact) -> bytes:
         **document,
         "name": f"{artifact.service}@{artifact.digest}",
         "creationInfo": {**document["creationInfo"], "created": EPOCH},
-        "packages": sorted((_renamed(one, identifiers) for one in packages), key=canonical),
+        "packages": sorted((_renamed(one, identifiers) for one in packages), key=_identifier),
         "relationships": _relationships(document, identifiers),
         "documentNamespace": "",
     }
@@ -54,7 +54,7 @@ def _identifiers(packages: list[Element], space: UUID) -> dict[str, str]:
     found = {DOCUMENT: DOCUMENT}
     seen: Counter[str] = Counter()
     for one in packages:
-        identifier = str(one["SPDXID"])
+        identifier = _identifier(one)
         content = canonical({key: value for key, value in one.items() if key != "SPDXID"})
         kind = identifier.rpartition("-")[0]
         found[identifier] = f"{kind}-{uuid5(space, f'{seen[content]} {content}')}"
@@ -63,7 +63,11 @@ def _identifiers(packages: list[Element], space: UUID) -> dict[str, str]:
 
 
 def _renamed(package: Element, identifiers: Mapping[str, str]) -> Element:
-    return {**package, "SPDXID": identifiers[str(package["SPDXID"])]}
+    return {**package, "SPDXID": identifiers[_identifier(package)]}
+
+
+def _identifier(package: Element) -> str:
+    return str(package["SPDXID"])
 
 
 def _relationships(document: Mapping[str, Any], identifiers: Mapping[str, str]) -> list[Element]:

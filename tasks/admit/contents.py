@@ -1,12 +1,10 @@
-"""What an artifact is made of, out of what is written about it: bases, layers, packages. Pure.
+"""What an artifact is made of, out of what is written about it: bases and layers. Pure.
 
-Specifications: OCI image-spec 1.1 (annotations, rootfs.diff_ids), SLSA v1 provenance (resolvedDependencies), CycloneDX 1.6.
+Specifications: OCI image-spec 1.1 (annotations, rootfs.diff_ids), SLSA v1 provenance (resolvedDependencies).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
-
-from tasks.evidence import Package
 
 BASE_DIGEST: Final = "org.opencontainers.image.base.digest"
 BASE_NAME: Final = "org.opencontainers.image.base.name"
@@ -57,16 +55,3 @@ def layers_of(configuration: Json) -> tuple[str, ...]:
 def stands_on(layers: Sequence[str], base: Sequence[str]) -> bool:
     """By content: it begins with all the base's layers. Nothing stands on a base without any."""
     return bool(base) and tuple(layers[: len(base)]) == tuple(base)
-
-
-def packages_in(bill: Json) -> frozenset[Package]:
-    """Everything a CycloneDX bill lists, nested components too."""
-    return frozenset(_packages(bill.get("components") or ()))
-
-
-def _packages(components: Iterable[Json]) -> Iterable[Package]:
-    for one in components:
-        group, name = str(one.get("group") or ""), str(one.get("name") or "")
-        purl = str(one.get("purl") or "")
-        yield Package(f"{group}/{name}" if group else name, str(one.get("version") or ""), purl)
-        yield from _packages(one.get("components") or ())

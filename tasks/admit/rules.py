@@ -214,7 +214,7 @@ def _summary(refused: Sequence[Ground]) -> str:
 
 
 def _admitted(facts: Facts, policy: Policy, waived: int, now: datetime) -> str:
-    known = f", {waived} findings waived" if waived else ""
+    known = f", {waived} finding{'s' if waived > 1 else ''} waived" if waived else ""
     return f"signed by our builder; {_scan_words(facts, policy, now)}{known}"
 
 
@@ -228,7 +228,8 @@ def _scan_words(facts: Facts, policy: Policy, now: datetime) -> str:
     if not scan.packages:
         return "nothing known is wrong, but the scanner recognised no package: that says little"
     counted = _counted(scan.findings)
-    return f"{scan.packages} packages recognised, {counted}, nothing that the policy refuses"
+    packages = "1 package" if scan.packages == 1 else f"{scan.packages} packages"
+    return f"{packages} recognised, {counted}, nothing that the policy refuses"
 
 
 def _counted(findings: Sequence[Finding]) -> str:

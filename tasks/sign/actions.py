@@ -8,6 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
 from tasks import platforms
+from tasks.errors import TagConflictError
 from tasks.evidence import Statement
 from tasks.model import Artifact
 from tasks.retries import PATIENTLY
@@ -21,9 +22,18 @@ def sign_artifact(artifact: Artifact) -> None:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="tag {artifact.service} {artifact.short}", **PATIENTLY)
-def tag_release(artifact: Artifact, release: str) -> None:
-    """A tag for people, set once; without one, registries may take the artifact for garbage. TagConflictError."""
-    platforms.store(artifact.repository).tag_once(artifact.digest, release)
+def tag_release(artifact: Artifact, release: str) -> str:
+    """A tag for people, set once: `hello-r7`. Without one, registries may take the artifact for garbage.
+
+    Another journal may have used that name in the same repository: it keeps it, and ours is `hello-r7-<short digest>`.
+    """
+    store, name = platforms.store(artifact.repository), f"{artifact.service}-{release}"
+    try:
+        store.tag_once(artifact.digest, name)
+    except TagConflictError:
+        name = f"{name}-{artifact.short}"
+        store.tag_once(artifact.digest, name)
+    return name
 
 
 def attest_artifact(artifact: Artifact, statements: Sequence[Statement]) -> None:

@@ -121,7 +121,7 @@ def distrust(name: str) -> tuple[KeyRole, bool]:
         if found is None:
             known = ", ".join(sorted(change.trusted.names())) or "nobody"
             raise NotFoundError(f"asked to distrust {name!r}; trusted here: {known}")
-        now = keyring.now()
+        now = keyring.now().replace(microsecond=0)
         begun = found.not_before if found.not_before and found.not_before <= now else None
         limits = {"not_before": begun, "not_after": _earlier(found.not_after, now)}
         ended = found.model_copy(update=limits)
@@ -159,7 +159,7 @@ def _sign_with(
         key = key.model_copy(update={"signer": key.signer or held(key.name), "not_after": None})
         old = _holder(keyring, role)
         if old is not None and old.name != key.name:
-            until = keyring.now() + timedelta(days=overlap_days)
+            until = keyring.now().replace(microsecond=0) + timedelta(days=overlap_days)
             change.put(old.model_copy(update={"not_after": _earlier(old.not_after, until)}))
         change.put(key)
         change.sign_with(role, key.name)

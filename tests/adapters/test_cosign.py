@@ -181,6 +181,18 @@ def test_the_tree_that_cosign_3_draws_names_everything_we_attested(
     assert {one for one in PREDICATES.values() if one not in drawn.stdout} == set()
 
 
+@pytest.mark.engine
+def test_the_tree_that_cosign_2_draws_has_the_signature_where_it_looks(
+    registry: Registry, keys: Keyring, tmp_path: Path
+) -> None:
+    store = RegistryStore(f"{registry.host}/cosign/tree-2")
+    artifact = baked(store, tmp_path)
+    Cosign(store, keys).sign(artifact)
+    drawn = run(cosign(2), "tree", "--allow-http-registry", artifact.reference)
+    assert drawn.returncode == 0, drawn.stderr
+    assert cosign_bundle.signature_tag(artifact.digest) in drawn.stdout
+
+
 # ---- theirs --------------------------------------------------------------------------------------
 
 UNLOGGED = ["--tlog-upload=false", "--allow-http-registry", "-y"]

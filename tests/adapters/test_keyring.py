@@ -317,3 +317,24 @@ def test_an_empty_list_trusts_the_pairs_that_were_there_before(home: Path) -> No
     assert Trusted() == read_trusted(home / "keys" / "trusted.yaml")
     assert platforms.keys().judged(BUILDER, [signature], MESSAGE).key == "builder"
     assert platforms.keys().now() > NOW
+
+
+def test_what_is_trusted_has_another_fingerprint_when_the_time_of_a_key_or_identity_is_over(
+    home: Path,
+) -> None:
+    platforms.keys().sign(BUILDER, MESSAGE)
+    clock = Clock(platforms.keys().now())
+
+    def fresh() -> str:
+        return keyring(home / "keys", clock).trust()
+
+    before = fresh()
+    assert fresh() == before
+    end = clock.now + timedelta(hours=1)
+    changes.trust_identity(SCANNER, "https://issuer.example", "ci", not_after=end)
+    with_identity = fresh()
+    assert with_identity != before
+    clock.now = end
+    assert fresh() not in (before, with_identity)
+    changes.distrust("builder")
+    assert len({before, with_identity, fresh()}) == 3

@@ -22,6 +22,7 @@ from tasks.errors import (
     InvalidInputError,
     NotFoundError,
     RefusedError,
+    TooLargeError,
     TransientError,
 )
 from tasks.mirror.copying import copy_artifact
@@ -272,9 +273,12 @@ def test_an_outage_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_blob_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirrored, "BLOB_BYTES_AT_MOST", 1_000_000)
     with serving(lambda handler, _: reply(handler, 200, b"x" * 4_000_000)) as host:
-        store = MirroredStore(RegistryStore(f"{host}/endless"), [], Outages())
-        with pytest.raises(RefusedError, match="more than 1000000 bytes"):
-            list(store.stream(ABSENT))
+        endless = RegistryStore(f"{host}/endless")
+        with pytest.raises(TooLargeError, match="more than 1000000 bytes"):
+            list(MirroredStore(endless, [], Outages()).stream(ABSENT))
+        mirror = MemoryStore("memory:m")
+        blob = mirror.put_blob(b"honest").digest
+        assert b"".join(MirroredStore(endless, [mirror], Outages()).stream(blob)) == b"honest"
 
 
 def test_the_variable_is_checked_when_it_is_used(

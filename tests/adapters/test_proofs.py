@@ -276,6 +276,32 @@ def test_a_bundle_or_payload_that_is_named_and_gone_is_incomplete(place: Place) 
     assert place.signatures() == [Proof.INCOMPLETE, Proof.INCOMPLETE]
 
 
+def test_signing_again_mends_a_tag_whose_payload_or_manifest_is_gone(place: Place) -> None:
+    place.evidence.sign(place.artifact)
+    place.lose(bundle_of(place.store, signature_tag(place)))
+    assert place.signatures() == [Proof.INCOMPLETE, Proof.VALID]
+    place.evidence.sign(place.artifact)
+    assert place.signatures() == BOTH_VALID
+    empty = place.store.put_blob(b"{}").digest
+    config = {"mediaType": oci.CONFIG, "digest": empty, "size": 2}
+    other = {"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": config, "layers": []}
+    place.store.put_manifest(
+        oci.canonical(other), cosign_bundle.signature_tag(place.artifact.digest)
+    )
+    assert place.signatures() == [Proof.MISSING, Proof.VALID]
+    place.evidence.sign(place.artifact)
+    assert place.signatures() == BOTH_VALID
+
+
+def test_signing_beside_others_keeps_their_signatures(place: Place) -> None:
+    others = keyring(place.folder / "others")
+    Cosign(place.store, others).sign(place.artifact)
+    place.evidence.sign(place.artifact)
+    assert len(json.loads(place.store.manifest(signature_tag(place)))["layers"]) == 2
+    theirs = Cosign(place.store, others).examine(place.artifact).signatures
+    assert [one.proof for one in theirs] == BOTH_VALID
+
+
 # ---- what is too large ---------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -61,9 +62,11 @@ def serving(answer: Answer) -> Iterator[str]:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"127.0.0.1:{server.server_address[1]}"
+        finally:  # else its thread keeps a failed test's process for ever
+            server.shutdown()
+            thread.join()
 
 
 def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", **headers: str) -> None:
@@ -78,8 +81,11 @@ def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", **hea
 class TokenGuard:
     """A token server, and a front before a real registry that lets only its tokens in. Each token opens its scopes only."""
 
-    def __init__(self, behind: str) -> None:
+    def __init__(self, behind: str, password: str = PASSWORD, token: str = "t") -> None:
         self.behind, self.address = behind, ""
+        self.password, self.token = password, token
+        self.client = httpx.Client(trust_env=False)
+        weakref.finalize(self, self.client.close)
         self.scopes: dict[str, set[str]] = {}
         self.asked: list[tuple[str, ...]] = []
 
@@ -104,12 +110,12 @@ class TokenGuard:
 
     def _issue(self, handler: BaseHTTPRequestHandler) -> None:
         query = parse_qs(urlsplit(handler.path).query)
-        login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        login = base64.b64encode(f"{USER}:{self.password}".encode()).decode()
         if handler.headers.get("Authorization") != f"Basic {login}":
             return reply(handler, 401, b'{"errors": [{"code": "DENIED", "message": "who?"}]}')
         assert query["service"] == ["bakery"]
         self.asked.append(tuple(query["scope"]))
-        token = f"t{len(self.asked)}"
+        token = f"{self.token}{len(self.asked)}"
         self.scopes[f"Bearer {token}"] = set(query["scope"])
         reply(handler, 200, json.dumps({"token": token}).encode())
         return None
@@ -118,7 +124,7 @@ class TokenGuard:
         kept = ("content-type", "content-range", "accept")
         headers = {name: text for name, text in handler.headers.items() if name.lower() in kept}
         url = f"http://{self.behind}{handler.path}"
-        answer = httpx.request(handler.command, url, headers=headers, content=body)
+        answer = self.client.request(handler.command, url, headers=headers, content=body)
         back = ("content-type", "location", "docker-content-digest")
         found = {name: text for name, text in answer.headers.items() if name in back}
         if "location" in found:

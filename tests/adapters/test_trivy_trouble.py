@@ -21,7 +21,7 @@ from tasks.adapters import trivy_binary, trivy_child, trivy_config, trivy_proces
 from tasks.adapters.layout import LayoutStore
 from tasks.adapters.trivy import TrivyScanner, prepare_database
 from tasks.errors import InvalidInputError, TransientError
-from tasks.evidence import ScanNotDone, ScanReport
+from tasks.evidence import FindingKind, ScanNotDone, ScanReport
 from tasks.model import Artifact
 from tests.support.images import ImageKind, image
 from tests.support.scanners import (
@@ -228,15 +228,17 @@ BILLS = {
 
 
 @pytest.mark.parametrize("script", BILLS.values(), ids=BILLS.keys())
-def test_without_bills_of_materials_no_scan_was_done_but_secrets_stay_found(
+def test_without_bills_of_materials_what_was_found_stays_found_and_it_is_said_why(
     home: Path, store: LayoutStore, pretender: Path, script: str
 ) -> None:
     artifact = image(store, ImageKind.SECRET_IN_FILE)
     pretend(pretender, f'[ "$1" = convert ] && {{ {script}; exit; }}; exec {real_trivy()} "$@"\n')
     scanned = scanner(home, store).scan(artifact, 60)
-    assert isinstance(scanned.report, ScanNotDone)
-    assert [one.id for one in scanned.report.secrets] == ["aws-access-key-id"]
+    assert isinstance(scanned.report, ScanReport)
+    secrets = [one.id for one in scanned.report.findings if one.kind is FindingKind.SECRET]
+    assert secrets == ["aws-access-key-id"]
     assert (scanned.cyclonedx, scanned.spdx) == (b"", b"")
+    assert "could not list what is inside" in scanned.without_bills
 
 
 def test_a_hanging_conversion_is_killed_with_everything_else(

@@ -141,19 +141,20 @@ MakeService = Callable[[str], Service]
 def make_service(tmp_path: Path) -> MakeService:
     """A copy of `hello` under another name, observed only as long as a test can wait."""
 
-    def make(name: str) -> Service:
-        folder = tmp_path / name
-        shutil.copytree(EXAMPLE, folder)
-        service = Service(name, folder)
+    return lambda name: copy_of_example(tmp_path, name)
 
-        def quicker(spec: Any) -> None:
-            spec["service"] = name
-            for place in spec["environments"]:
-                place["observe"] = QUICK
-                place["warm_seconds"] = 600
 
-        service.edit(quicker)
-        service.version(1)
-        return service
+def copy_of_example(where: Path, name: str) -> Service:
+    folder = where / name
+    shutil.copytree(EXAMPLE, folder)
+    service = Service(name, folder)
 
-    return make
+    def quicker(spec: Any) -> None:
+        spec["service"] = name
+        for place in spec["environments"]:
+            place["observe"] = QUICK
+            place["warm_seconds"] = 600
+
+    service.edit(quicker)
+    service.version(1)
+    return service

@@ -38,7 +38,7 @@ def verdicts(scene: Scene, digest: str) -> list[RolloutVerdict]:
     return [one for one in read if one is not None]
 
 
-def tests_of(scene: Scene, digest: str) -> list[SmokeTested]:
+def smoke_of(scene: Scene, digest: str) -> list[SmokeTested]:
     read = map(read_smoke, dossier(scene, digest).valid(Kind.SMOKE_TEST))
     return [one for one in read if one is not None]
 
@@ -70,7 +70,7 @@ def test_a_promoted_release_has_its_origin_its_test_and_its_verdict(
     assert told.files == 3
     runs = httpx.get(f"{prefect_api}/flow_runs/{told.invocation}").json()
     assert runs["name"] == f"release {scene.name} r1"
-    (tested,) = tests_of(scene, done.digest)
+    (tested,) = smoke_of(scene, done.digest)
     assert (tested.environment, tested.result) == ("production", SmokeResult.PASSED)
     (given,) = verdicts(scene, done.digest)
     assert (given.environment, given.platform) == ("production", "memory")
@@ -94,9 +94,9 @@ def test_a_release_that_is_rolled_back_has_that_verdict_and_why(scene: Scene) ->
         scene.release()
     (given,) = verdicts(scene, bad.digest)
     assert given.verdict is Verdict.ROLL_BACK
-    assert "requests failed" in given.reason
+    assert "its peers" in given.reason
     assert given.line == line(scene, EventKind.WITHDRAWN)
-    assert [one.result for one in tests_of(scene, bad.digest)] == [SmokeResult.PASSED]
+    assert [one.result for one in smoke_of(scene, bad.digest)] == [SmokeResult.PASSED]
     assert [one.verdict for one in verdicts(scene, good.digest)] == [Verdict.PROMOTE]
 
 
@@ -105,7 +105,7 @@ def test_a_failed_smoke_test_is_attested_too(scene: Scene) -> None:
     bad = scene.write("2", Behaviour(status=500))
     with pytest.raises(StoppedError, match="smoke"):
         scene.release()
-    (tested,) = tests_of(scene, bad.digest)
+    (tested,) = smoke_of(scene, bad.digest)
     assert tested.result is SmokeResult.FAILED
     assert "answered 500" in tested.reason
     assert [one.verdict for one in verdicts(scene, bad.digest)] == [Verdict.ROLL_BACK]
@@ -298,7 +298,11 @@ def test_the_report_tells_the_chain(scene: Scene, prefect_api: str) -> None:
     scene.release()
     asked = {"artifacts": {"key": {"any_": [f"{scene.name}-r1"]}}, "limit": 1}
     (found,) = httpx.post(f"{prefect_api}/artifacts/filter", json=asked).json()
-    for words in ("| Source |", "a tree outside Git", "| Verdicts | production: promote (r1"):
+    for words in (
+        "- **Source**: ",
+        "a tree outside Git",
+        "- **Verdicts**: production: promote (r1",
+    ):
         assert words in found["data"]
 
 

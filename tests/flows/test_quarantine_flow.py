@@ -126,6 +126,27 @@ def test_a_candidate_quarantined_while_it_is_observed_is_rolled_back(
     assert quiet.told(Withdrawn)[-1].verdict is Verdict.ROLL_BACK
 
 
+def test_a_stable_release_that_is_quarantined_and_dies_does_not_stop_its_replacement(
+    quiet: Scene, put: Put
+) -> None:
+    """The new version is the way out: the old one's group stays short of what died."""
+    quiet.edit(replicas=3)
+    quiet.release()
+    (old,) = quiet.status().groups
+    quiet.write("2")
+
+    def quarantine_and_lose_one() -> None:
+        put(old.artifact)
+        quiet.world.set_health(quiet.here, old.instances[0].name, Health.DEAD)
+
+    thread = later(lambda: quiet.told(Sampled), quarantine_and_lose_one)
+    released = quiet.release()
+    thread.join()
+    assert quiet.weights()["r2"] == 100
+    assert released.outcome == "promoted in production"
+    assert quiet.world.started.count(old.artifact.digest) == 3 + 1, "three, and a fresh baseline"
+
+
 def test_a_candidate_quarantined_while_somebody_thinks_about_it_never_starts(
     quiet: Scene, put: Put, caplog: pytest.LogCaptureFixture
 ) -> None:

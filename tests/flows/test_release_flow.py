@@ -53,6 +53,9 @@ def test_a_first_release_is_promoted_and_the_same_again_does_nothing(scene: Scen
     assert (first.release, first.outcome) == ("r1", "promoted in production")
     assert scene.weights() == {"r1": 100}
     assert scene.status().groups[0].ready == 2
+    store = platforms.store(f"layout:{platforms.home() / 'artifacts' / scene.name}")
+    name = f"{scene.name}-r1"
+    assert store.resolve(name) == first.digest, "a tag for people, that never moves"
     again = scene.release()
     assert again.outcome == "nothing changed, nothing rolled"
     assert again.digest == first.digest

@@ -11,7 +11,6 @@ from tasks.admit.contents import (
     base_of,
     dependencies_of,
     layers_of,
-    packages_in,
     places_of,
     repository_of_base,
     stands_on,
@@ -175,27 +174,6 @@ def test_where_a_base_lies_is_what_its_uri_says_if_others_can_find_it_too() -> N
         "sha256:2": "layout:/bases",
     }
     assert places_of({}) == {}
-
-
-def test_a_bill_is_read_with_groups_and_what_is_nested() -> None:
-    bill = {
-        "components": [
-            {
-                "name": "core",
-                "group": "@babel",
-                "version": "7",
-                "purl": "pkg:npm/%40babel/core@7",
-                "components": [{"name": "inner", "version": "1"}],
-            },
-            {"name": "debian", "type": "operating-system"},
-        ]
-    }
-    assert packages_in(bill) == {
-        Package("@babel/core", "7", "pkg:npm/%40babel/core@7"),
-        Package("inner", "1"),
-        Package("debian", ""),
-    }
-    assert packages_in({}) == frozenset()
 
 
 # ---- words ---------------------------------------------------------------------------------------

@@ -293,7 +293,7 @@ def test_one_check_that_failed_refuses_and_is_named() -> None:
 
 def test_all_checks_passed_may_run_but_none_at_all_may_not() -> None:
     good = [Check("signature", True, "valid")]
-    assert "hello may run" in flat(views.checks("hello", good))
+    assert "hello has evidence that holds" in flat(views.checks("hello", good))
     assert "may NOT run: nothing could be checked" in flat(views.checks("hello", []))
     assert (plain.checks_json(good)["passed"], plain.checks_json([])["passed"]) == (True, False)
 

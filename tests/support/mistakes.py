@@ -84,6 +84,11 @@ CONTENT: Final[dict[str, tuple[str, str, str]]] = {
         "service: hello\nenviroments: []",
         "2:1: enviroments: is not a setting, did you mean `environments`?",
     ),
+    "a setting that has moved": (
+        "service: hello",
+        "service: hello\nscan: {fail_on: [HIGH]}",
+        "2:1: scan: is not a setting any more: what may be known to be wrong is a policy's to say; name one by `policy:`",
+    ),
     "an unknown setting like nothing": (
         "service: hello",
         "service: hello\nzzz: 1",

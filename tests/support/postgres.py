@@ -15,8 +15,8 @@ USER = "postgres"
 
 
 @contextmanager
-def running_postgres() -> Iterator[str]:
-    """The URL of its database `postgres`, without a driver; the user is a superuser without a password."""
+def running_postgres(password: str = "") -> Iterator[str]:
+    """The URL of its database `postgres`, without a driver; the user is a superuser without a password, unless given."""
     programs = _programs()
     with tempfile.TemporaryDirectory(prefix="pg-") as name:
         folder, port = Path(name), free_port()
@@ -26,7 +26,7 @@ def running_postgres() -> Iterator[str]:
         if os.geteuid() == 0:
             shutil.chown(folder, USER)
             shutil.chown(data, USER)
-        _run(programs / "initdb", "-D", data, "-A", "trust", "-U", USER, "--no-sync")
+        _run(programs / "initdb", "-D", data, *_access(folder, password), "-U", USER, "--no-sync")
         settings = [
             "listen_addresses=127.0.0.1",
             f"port={port}",
@@ -48,7 +48,18 @@ def running_postgres() -> Iterator[str]:
         with running(
             server, folder / "log", lambda: subprocess.run(ready, check=False).returncode == 0
         ):
-            yield f"postgresql://{USER}@127.0.0.1:{port}/postgres"
+            user = f"{USER}:{password}" if password else USER
+            yield f"postgresql://{user}@127.0.0.1:{port}/postgres"
+
+
+def _access(folder: Path, password: str) -> list[str | Path]:
+    """What initdb is told about it; a password by a file, never as an argument."""
+    if not password:
+        return ["-A", "trust"]
+    path = folder / "password"
+    path.write_text(password)
+    path.chmod(0o644)
+    return ["-A", "scram-sha-256", "--pwfile", path]
 
 
 def _programs() -> Path:
