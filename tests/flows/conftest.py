@@ -15,6 +15,7 @@ from prefect.settings import (
 )
 
 from tasks import platforms
+from tasks.adapters.memory import MemoryScanner, world_named
 from tasks.adapters.prefect_server import LocalPrefectServer
 from tests.flows.scene import Scene, make_scene
 from tests.support.trivy_db import write_database
@@ -37,8 +38,16 @@ def prefect_api() -> Iterator[str]:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    """A fresh service, a fresh vulnerability database, and a world in which nothing is wrong."""
+def scene(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Scene]:
+    """A fresh service, a fresh vulnerability database, and a world in which nothing is wrong.
+
+    The world's own scanner finds nothing wrong either, at once; tests marked `scanned` have the real one.
+    """
+    if request.node.get_closest_marker("scanned") is None:
+        world = world_named(str(platforms.home()))
+        monkeypatch.setattr(platforms, "scanner", lambda say=None: MemoryScanner(world))
     write_database(platforms.home() / "trivy" / "db", datetime.now(UTC))
     made = make_scene(tmp_path, f"s{uuid.uuid4().hex[:10]}")
     yield made

@@ -58,6 +58,7 @@ def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
 
 
+@pytest.mark.scanned
 def test_a_promoted_release_has_its_origin_its_test_and_its_verdict(
     scene: Scene, prefect_api: str
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_regression_after_the_promotion_is_the_newest_verdict(scene: Scene) ->
     assert promoted_in(dossier(scene, bad.digest).valid(Kind.VERDICT)) == frozenset()
 
 
+@pytest.mark.scanned
 def test_what_is_refused_has_its_scan_and_nothing_of_the_builders(scene: Scene) -> None:
     info = scene.folder / "site" / "leaky-1.0.dist-info"
     info.mkdir(parents=True)
@@ -275,6 +277,7 @@ def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.scanned
 def test_the_commands_show_the_chain_and_the_difference(
     scene: Scene, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -294,6 +297,7 @@ def test_the_commands_show_the_chain_and_the_difference(
     assert [(one["role"], one["weight"]) for one in places] == [("warm", 0)]
 
 
+@pytest.mark.scanned
 def test_the_report_tells_the_chain(scene: Scene, prefect_api: str) -> None:
     scene.release()
     asked = {"artifacts": {"key": {"any_": [f"{scene.name}-r1"]}}, "limit": 1}

@@ -281,6 +281,7 @@ def with_package(scene: Scene, name: str, version: str) -> None:
     file.write_text(file.read_text().replace("    version: /app/version", mapped))
 
 
+@pytest.mark.scanned
 def test_what_contains_a_package_is_found_by_its_bill_of_materials(quiet: Scene, put: Put) -> None:
     quiet.release()
     with_package(quiet, "Harm_less", "1.0")

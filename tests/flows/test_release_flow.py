@@ -231,6 +231,7 @@ def test_no_roll_back_to_an_artifact_whose_signature_was_tampered_with(scene: Sc
     assert scene.weights()["r2"] == 100
 
 
+@pytest.mark.scanned
 def test_a_vulnerable_version_is_refused_before_anything_starts(scene: Scene) -> None:
     scene.release()
     info = scene.folder / "site" / "leaky-1.0.dist-info"
