@@ -39,7 +39,7 @@ def measure(ground: Ground, times: int, starts: int) -> str:
             rows.append((name, str(referrers + 1), *_asked(artifact, policy, times)))
             if referrers == REFERRERS[0]:
                 told += _thousand(name, artifact, policy, starts)
-    head = ("store", "pieces listed", "checked, ms", "remembered, median ms", "worst ms", "")
+    head = ("store", "referrers", "checked, ms", "remembered, median ms", "worst ms", "")
     reading = _milliseconds(lambda: platforms.policy("default"), times)
     return (
         f"{table(head, rows)}\nTo read the policy: {statistics.median(reading):.1f} ms, worst {max(reading):.1f} ms; every"
