@@ -71,7 +71,16 @@ class Ground:
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keys and database are tampered with, too: not those of other tests, which run at the same time."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BAKEWELL_HOME", str(home))
+        yield home
+
+
+@pytest.fixture(scope="module")
+def prepared(own_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Ground:
     write_database(platforms.home() / "trivy" / "db", NOW)
     scene = make_scene(tmp_path_factory.mktemp("tampering"), "tampered")
     scene.edit(warm_seconds=0, strategy={"kind": "all-at-once"})
@@ -252,6 +261,7 @@ waivers:
 """
 
 
+@pytest.mark.usefixtures("own_home")
 def test_a_waiver_that_has_expired_lets_nothing_start_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
