@@ -5,6 +5,7 @@ one, as he can replace the keys in it.
 """
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from tasks.evidence import Ruling
 from tasks.oci import canonical, digest_of
 
 KEPT: Final = 1000
+LOCKS_SECONDS: Final = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,14 @@ class Admissions:
         return self._folder / f"{key}.json"
 
     def _tidy(self) -> None:
+        """Two who check at once because a lock was cleared away do twice what is right once."""
         files = sorted(self._folder.glob("*.json"), key=lambda one: one.stat().st_mtime)
         for old in files[:-KEPT]:
             old.unlink(missing_ok=True)
-            old.with_suffix(".lock").unlink(missing_ok=True)
+        yesterday = time.time() - LOCKS_SECONDS
+        for lock in self._folder.glob("*.lock"):
+            if lock.stat().st_mtime < yesterday:
+                lock.unlink(missing_ok=True)
 
 
 def admission_key(*parts: str) -> str:

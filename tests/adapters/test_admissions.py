@@ -1,5 +1,6 @@
 """What is remembered of admissions: no longer than it counts, and nothing that cannot be read."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,3 +62,14 @@ def test_of_very_many_the_oldest_go(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         kept.keep(admission_key(str(number)), ADMITTED)
     assert len(list(tmp_path.glob("*.json"))) == 3
     assert kept.known(admission_key("4"), NOW) == ADMITTED
+
+
+def test_locks_of_yesterday_are_cleared_away(tmp_path: Path) -> None:
+    kept = Admissions(tmp_path)
+    for number in range(3):
+        with kept.claim(admission_key(str(number))):
+            pass
+    for lock in tmp_path.glob("*.lock"):
+        os.utime(lock, (0, 0))
+    kept.keep(KEY, ADMITTED)
+    assert list(tmp_path.glob("*.lock")) == []
