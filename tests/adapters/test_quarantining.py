@@ -232,19 +232,24 @@ def test_what_our_builder_vouches_for_is_a_base_too_and_only_if_it_holds(
     assert contents_of(mine, EVERYTHING, false).bases == frozenset()
 
 
+def listing(name: str, version: str) -> dict[str, Any]:
+    """A bill of one package."""
+    component = {"type": "library", "name": name, "version": version}
+    return {"bomFormat": "CycloneDX", "components": [component]}
+
+
 def test_a_bills_packages_are_read_and_a_bill_that_does_not_hold_is_none(
     shelf: MemoryStore,
 ) -> None:
     mine = artifact_in(shelf, image(shelf, ["a"]))
-    bill = {"components": [{"name": "leaky", "version": "1"}]}
-    other = {"components": [{"name": "more", "version": "2"}]}
+    bill, other = listing("leaky", "1"), listing("more", "2")
     both = dossier(mine, (Kind.CYCLONEDX, bill, Proof.VALID), (Kind.CYCLONEDX, other, Proof.VALID))
     found = contents_of(mine, EVERYTHING, both).packages
     assert found == frozenset({Package("leaky", "1"), Package("more", "2")})
     for beside, words in (
         (dossier(mine), "there is none"),
         (dossier(mine, (Kind.CYCLONEDX, bill, Proof.ALTERED)), "altered: as the test has it"),
-        (dossier(mine, (Kind.CYCLONEDX, {"components": 7}, Proof.VALID)), "cannot be read"),
+        (dossier(mine, (Kind.CYCLONEDX, {**bill, "components": 7}, Proof.VALID)), "cannot be read"),
     ):
         inside = contents_of(mine, EVERYTHING, beside)
         assert inside.packages is None
@@ -311,7 +316,7 @@ def test_a_package_quarantine_reads_the_bill_that_our_scanner_signed(home: Path)
     made = add(target_of("", "", "leaky@*"), "stolen key", None)
     (unsure,) = held_by(mine, [made])
     assert unsure.certainty is Certainty.COULD_NOT_TELL
-    bill = {"bomFormat": "CycloneDX", "components": [{"name": "leaky", "version": "1"}]}
+    bill = listing("leaky", "1")
     evidence.attest(mine, [Statement(Kind.CYCLONEDX, bill)])
     (hit,) = held_by(mine, [made])
     assert (hit.certainty, hit.why) == (Certainty.HELD, "it contains leaky 1")
