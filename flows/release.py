@@ -1,6 +1,7 @@
 """Release: bake, scan and sign a service once; then roll that one digest out, environment by environment, in order."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,14 +26,16 @@ from tasks.admit.rules import judge_scan
 from tasks.bake.actions import bake_artifact
 from tasks.bake.bakery import Baked
 from tasks.errors import NotAdmittedError
+from tasks.evidence import Kind
 from tasks.journal.rules import BakedBody, ReleaseFinished, ReleaseStarted, continue_or_start
 from tasks.model import Admission
 from tasks.policy import PolicyInForce
 from tasks.scan.actions import scan_artifact
+from tasks.scan.scanning import remembering
 from tasks.service import ServiceSpec
 from tasks.sign import evidence
 from tasks.sign.actions import attest_artifact, sign_artifact, tag_release
-from tasks.sign.rules import scan_statements
+from tasks.sign.rules import newest_scan, scan_statements
 
 
 class ReleaseRequest(BaseModel, frozen=True):
@@ -115,8 +118,11 @@ def vouch(
     What is refused has its scan beside it and nothing of the builder's: to some verifiers any statement by the builder's
     key is as good as a signature.
     """
+    dossier = evidence.examine(baked.artifact)
+    known = newest_scan(dossier.valid(Kind.SCAN), baked.artifact.digest)
     scanned = scan_artifact(baked.artifact)
-    attest_artifact(baked.artifact, scan_statements(scanned, evidence.examine(baked.artifact)))
+    scanned = replace(scanned, report=remembering(scanned.report, known))
+    attest_artifact(baked.artifact, scan_statements(scanned, dossier))
     where = f"{spec.service} {name}"
     if scanned.without_bills:
         tell(scanned.without_bills, Tone.WARN, where=where)

@@ -1,5 +1,6 @@
 """Rescan: an artifact whose scan has grown too old is looked at again, as cheaply as the truth allows."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from flows.story import Tone, tell
@@ -9,7 +10,7 @@ from tasks.evidence import Dossier, Kind, ScanNotDone, ScanReport, Statement
 from tasks.model import Artifact
 from tasks.oci import canonical
 from tasks.policy import Policy
-from tasks.scan.scanning import rescan, scan
+from tasks.scan.scanning import remembering, rescan, scan
 from tasks.sign import evidence
 from tasks.sign.rules import newest_scan, scan_predicate, scan_statements
 
@@ -44,4 +45,6 @@ def _scanned_again(
         report = rescan(artifact, canonical(bills[0]), known)
         return (Statement(Kind.SCAN, scan_predicate(report)),)
     tell("no fresh scan is known, so it is scanned", Tone.WAIT, where=artifact.service)
-    return scan_statements(scan(artifact), dossier)
+    scanned = scan(artifact)
+    report = remembering(scanned.report, known)
+    return scan_statements(replace(scanned, report=report), dossier)

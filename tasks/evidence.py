@@ -71,7 +71,8 @@ class ScanReport:
 class ScanNotDone:
     """There is no scan result, and why. Never the same as a clean one.
 
-    `packages` and `secrets` hold what could be told without a vulnerability database.
+    `packages` and `secrets` hold what could be told without a vulnerability database; `known` what an earlier scan of the
+    same digest had found: that stays found.
     """
 
     digest: str
@@ -79,6 +80,7 @@ class ScanNotDone:
     at: datetime
     packages: int = 0
     secrets: tuple[Finding, ...] = ()
+    known: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)

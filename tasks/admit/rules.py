@@ -203,7 +203,7 @@ def _findings(scan: ScanReport | ScanNotDone | None) -> Sequence[Finding]:
     """What is known to be wrong is wrong, however old the database that knew it."""
     if scan is None:
         return ()
-    return scan.secrets if isinstance(scan, ScanNotDone) else scan.findings
+    return (*scan.secrets, *scan.known) if isinstance(scan, ScanNotDone) else scan.findings
 
 
 def _summary(refused: Sequence[Ground]) -> str:

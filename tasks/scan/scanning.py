@@ -55,20 +55,25 @@ def rescan_many(
 def rescan_with(scanner: Scanner, stored: Known) -> Report:
     """The same with a scanner of one's own."""
     found = scanner.rescan(stored.artifact, stored.cyclonedx, RESCAN_SECONDS)
-    if isinstance(known := stored.report, ScanNotDone):
-        return _with_secrets(found, known.secrets)
     if isinstance(found, ScanNotDone):
-        return _with_secrets(found, tuple(filter(_is_secret, known.findings)))
+        return remembering(found, stored.report)
+    kept = (one for one in findings_of(stored.report) if one.kind is not FindingKind.VULNERABILITY)
+    if isinstance(stored.report, ScanNotDone):
+        return replace(found, findings=tuple(dict.fromkeys((*found.findings, *kept))))
     new = (one for one in found.findings if one.kind is FindingKind.VULNERABILITY)
-    same = (one for one in known.findings if one.kind is not FindingKind.VULNERABILITY)
-    return replace(found, findings=(*new, *same))
+    return replace(found, findings=(*new, *kept))
 
 
-def _with_secrets(report: Report, secrets: tuple[Finding, ...]) -> Report:
+def remembering(report: Report, known: Report | None) -> Report:
+    """A scan that was not done forgets nothing: what an earlier one of the same digest has found stays found."""
+    if known is None or not isinstance(report, ScanNotDone):
+        return report
+    earlier = (one for one in findings_of(known) if one not in report.secrets)
+    return replace(report, known=tuple(earlier))
+
+
+def findings_of(report: Report) -> tuple[Finding, ...]:
+    """All that is known to be wrong, whoever found it."""
     if isinstance(report, ScanNotDone):
-        return replace(report, secrets=secrets)
-    return replace(report, findings=(*report.findings, *secrets))
-
-
-def _is_secret(finding: Finding) -> bool:
-    return finding.kind is FindingKind.SECRET
+        return (*report.secrets, *report.known)
+    return report.findings

@@ -1,6 +1,7 @@
 """Policies among real flows: another one for each environment, proof of what was tried before, a base that must wait."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from flows.tenure import tenure
 from tasks import platforms
 from tasks.adapters.layout import LayoutStore
 from tasks.errors import InvalidInputError, NotAdmittedError
+from tasks.evidence import Finding, FindingKind, ScanNotDone, ScanReport, Severity
 from tasks.journal.events import RolloutStarted, StepStarted
 from tasks.model import Artifact, FleetSpec, Gate, Group, Health, Role, Step
 from tasks.rollout.converge import converge
@@ -77,6 +79,21 @@ def test_a_policy_that_is_not_there_is_told_before_anything_is_baked(
         InvalidInputError, match=r"guarded\.yaml, which does not exist; policies in"
     ):
         scene.release()
+    assert not scene.told(RolloutStarted)
+
+
+def test_a_database_that_is_lost_does_not_make_what_it_knew_run(
+    scene: Scene, write_policy: WritePolicy
+) -> None:
+    """Also where the policy lets things run that nobody could scan."""
+    write_policy("default", "database: {missing: run-without-knowing-its-vulnerabilities}")
+    artifact, now = scene.write("1"), datetime.now(UTC)
+    known = Finding(FindingKind.VULNERABILITY, "CVE-1", Severity.CRITICAL, "x", "1", "2", "")
+    scene.world.scans[artifact.digest] = ScanReport(artifact.digest, "s", now, now, 1, (known,))
+    for _ in range(2):
+        with pytest.raises(NotAdmittedError, match=r"CVE-1 \(CRITICAL\) in x 1: update to 2"):
+            scene.release()
+        scene.world.scans[artifact.digest] = ScanNotDone(artifact.digest, "it is gone", now, 1)
     assert not scene.told(RolloutStarted)
 
 

@@ -22,6 +22,7 @@ from tasks.policy import (
     Waiver,
     WithoutDatabase,
 )
+from tasks.scan.scanning import remembering
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 TODAY = NOW.date()
@@ -285,3 +286,17 @@ def test_an_old_database_counts_as_none_also_where_running_unscanned_is_allowed(
     for known in (finding(Severity.CRITICAL), SECRET):
         found = judge_scan(replace(old, findings=(known,)), UNSCANNED, "hello", NOW)
         assert found.answer is Admission.REFUSE, "what even an old database knows is known"
+
+
+@pytest.mark.parametrize("known", [finding(Severity.CRITICAL), SECRET])
+def test_a_scan_that_was_not_done_forgets_nothing_that_an_earlier_one_found(known: Finding) -> None:
+    """Else to lose the database would be the way to run what it knew to be wrong."""
+    report: ScanReport | ScanNotDone = replace(CLEAN, findings=(known,))
+    for _ in range(3):
+        report = remembering(NOT_DONE, report)
+        ruling = judge_scan(report, UNSCANNED, "hello", NOW)
+        assert (ruling.answer, ruling.grounds[0].subject) == (Admission.REFUSE, known.id)
+    assert remembering(CLEAN, report) == CLEAN, "one that was done knows better"
+    assert judge_scan(remembering(NOT_DONE, CLEAN), UNSCANNED, "hello", NOW).answer is (
+        Admission.ADMIT
+    )
