@@ -19,6 +19,7 @@ from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from flows.vouching import attest_defeat
 from tasks import platforms
+from tasks.errors import BakewellError
 from tasks.journal.rules import Deployed, RolledBack, Sampled, VerdictGiven, fold, record
 from tasks.model import Admission, Judgement, Sample, Unseen, Verdict
 from tasks.observe.regression import RegressionJudge
@@ -118,10 +119,19 @@ def _go_back(held: Tenure, errand: Errand, judgement: Judgement) -> None:
 def _target(held: Tenure, before: Deployed) -> Deployed:
     """The one before, unless it is not admitted any more (quarantined meanwhile): then the newest vetted that is.
 
-    NotFoundError if there is none: the release stays, loudly.
+    Where nobody can tell, the one before: it was admitted when it started, and is kept ready for this; nothing of it is
+    started by going back. NotFoundError if none is admitted: the release stays, loudly.
     """
     lease, state = held.lease, held.environment_state()
-    policy = todays_policy(held.state(), lease.service, lease.environment)
-    if state is None or admit(before.artifact, policy).answer is Admission.ADMIT:
+    try:
+        policy = todays_policy(held.state(), lease.service, lease.environment)
+        refused = admit(before.artifact, policy).answer is Admission.REFUSE
+    except BakewellError as error:
+        where = f"{lease.service} {lease.environment}"
+        tell(
+            f"goes back without knowing whether that is admitted today: {error}",
+            Tone.WARN,
+            where=where,
+        )
         return before
-    return choose(held, state)
+    return choose(held, state) if refused and state else before

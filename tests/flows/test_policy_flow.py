@@ -8,15 +8,18 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.heal import heal
+from flows.stopped import StoppedError
 from flows.tenure import tenure
 from tasks import platforms
 from tasks.adapters.layout import LayoutStore
+from tasks.adapters.memory_traffic import Behaviour
 from tasks.errors import InvalidInputError, NotAdmittedError
 from tasks.evidence import Finding, FindingKind, ScanNotDone, ScanReport, Severity
 from tasks.journal.events import RolloutStarted, StepStarted
 from tasks.model import Artifact, FleetSpec, Gate, Group, Health, Role, Step
 from tasks.rollout.converge import converge
-from tests.flows.scene import Scene
+from tests.flows.scene import QUICK, Scene
+from tests.flows.test_quarantine_flow import later
 from tests.support.images import ImageKind, image
 
 WritePolicy = Callable[[str, str], None]
@@ -80,6 +83,25 @@ def test_a_policy_that_is_not_there_is_told_before_anything_is_baked(
     ):
         scene.release()
     assert not scene.told(RolloutStarted)
+
+
+def test_a_regression_goes_back_also_while_nobody_can_read_the_policy(
+    scene: Scene, write_policy: WritePolicy
+) -> None:
+    scene.edit(observe={**QUICK, "watch_seconds": 90})
+    scene.release()
+    artifact = scene.write("2")
+
+    def break_both() -> None:
+        write_policy("default", "secrets: perhaps")
+        page = {"/": (200, "This is version 2")}
+        scene.world.behaviours[artifact.digest] = Behaviour(failure_share=0.5, pages=page)
+
+    thread = later(lambda: scene.weights().get("r2") == 100, break_both)
+    with pytest.raises(StoppedError, match="roll back"):
+        scene.release()
+    thread.join()
+    assert scene.weights() == {"r1": 100}
 
 
 def test_a_database_that_is_lost_does_not_make_what_it_knew_run(
