@@ -20,7 +20,7 @@ from flows.tenure import Tenure, tenure
 from flows.vouching import attest_defeat, attest_outcome
 from flows.watching import watch
 from tasks import platforms
-from tasks.errors import NotReadyError, TransientError
+from tasks.errors import NotAdmittedError, NotReadyError, TransientError
 from tasks.journal.rules import (
     Deployed,
     Promoted,
@@ -62,11 +62,7 @@ def rollout(service: str, release: str, environment: str, despite_burn: str = ""
         try:
             begin(held, errand)
             seen = Observation(held, errand)
-            for index, step in enumerate(errand.steps):
-                stop_if_quarantined(held, errand, seen)
-                take(held, errand, index, step, seen)
-            stop_if_quarantined(held, errand, seen)
-            judgement = promote(held, errand)
+            judgement = take_all(held, errand, seen)
         except BaseException as error:
             withdraw(held, release, *why(error))
             attest_defeat(errand.release.artifact, release, environment)
@@ -83,6 +79,19 @@ def begin(held: Tenure, errand: Errand) -> None:
         errand.environment, errand.release.artifact, errand.place.replicas, str(this_run.id or "")
     )
     held.record(errand.release.id, started)
+
+
+def take_all(held: Tenure, errand: Errand, seen: Observation) -> Judgement:
+    """Every step, then the promotion. StoppedError, NotAdmittedError."""
+    try:
+        for index, step in enumerate(errand.steps):
+            stop_if_quarantined(held, errand, seen)
+            take(held, errand, index, step, seen)
+        stop_if_quarantined(held, errand, seen)
+    except NotAdmittedError:
+        stop_if_quarantined(held, errand, seen)  # between two looks: it ends the same way
+        raise
+    return promote(held, errand)
 
 
 def stop_if_quarantined(held: Tenure, errand: Errand, seen: Observation) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ class Bakewell:
     """`bakewell` with a home of its own."""
 
     home: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -62,7 +63,7 @@ class Bakewell:
         return {**kept, "BAKEWELL_HOME": str(self.home), "NO_COLOR": "1", "COLUMNS": "200"}
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "flows", *map(str, arguments)],
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -71,6 +72,16 @@ class Bakewell:
             text=True,
             start_new_session=True,
         )
+        self.started.append(process)
+        return process
+
+    def end_what_a_failed_test_left(self) -> None:
+        """A command that nobody waited for would make some other test fail, by its open pipes."""
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            if process.stdout and not process.stdout.closed:
+                process.communicate()
 
     def __call__(self, *arguments: str | Path, seconds: float = 180) -> Answer:
         process = self.start(*arguments)
@@ -107,6 +118,7 @@ def bakewell() -> Iterator[Bakewell]:
     command = Bakewell(folder)
     command.fresh_database()
     yield command
+    command.end_what_a_failed_test_left()
     gone = command("down", "--all")
     assert gone.code == 0, gone.err
     shutil.rmtree(folder, ignore_errors=True)

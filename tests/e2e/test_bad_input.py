@@ -202,7 +202,8 @@ def observed_longer(spec: Any) -> None:
 
 def _is_observed(bakewell: Bakewell, service: Service) -> bool:
     place: dict[str, Any] = bakewell("status", service.name, "--json").json[-1]
-    return any(0 < group["weight"] < 100 for group in place["groups"])
+    # None while the splitter cannot be asked: not known is not yet observed.
+    return any(0 < (group["weight"] or 0) < 100 for group in place["groups"])
 
 
 class _Users:
