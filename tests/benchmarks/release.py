@@ -162,9 +162,9 @@ def version(folder: Path, number: int) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "version": str(number)}))
 
 
-def steps(environment: dict[str, str], began_at: float) -> dict[str, float]:
+def steps(environment: dict[str, str], began_at: float, service: str = "bench") -> dict[str, float]:
     """Where the time of the newest release went, by the journal's clock."""
-    events = json.loads(command(environment, "history", "bench", "--json", "--limit", "40"))
+    events = json.loads(command(environment, "history", service, "--json", "--limit", "40"))
     newest = events[0]["release"]
     mine = [event for event in reversed(events) if event["release"] == newest]
     marks = [("before the flow and bake", began_at)]

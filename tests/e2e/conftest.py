@@ -131,7 +131,7 @@ class Service:
     name: str
     folder: Path
 
-    def version(self, number: int, **settings: Any) -> None:
+    def version(self, number: int | str, **settings: Any) -> None:
         """Write another version of what is baked."""
         path = self.folder / "settings.json"
         path.write_text(
