@@ -134,9 +134,8 @@ def expanded(text: str, values: Mapping[str, str]) -> str:
 
 def _named_images(text: str, instructions: Sequence[Instruction]) -> Iterator[tuple[int, str, str]]:
     """Line, what is named, and how. FROM: name and, after a blank, the stage's own name."""
-    for number, line in enumerate(text.splitlines(), 1):
-        if number >= (instructions[0].line if instructions else 1):
-            break
+    begins = next((one.line for one in instructions if one.name.isalpha()), 1)
+    for number, line in enumerate(text.splitlines()[: begins - 1], 1):
         if found := _DIRECTIVE.match(line.strip("\ufeff \t")):
             yield number, found["image"], "syntax"
     for one in instructions:

@@ -16,10 +16,12 @@ from typing import Any, Final
 from docker import DockerClient
 from docker.errors import ImageNotFound
 from docker.utils import version_gte
+from docker.utils.config import load_general_config
 from docker.utils.proxy import ProxyConfig
 
 from tasks.adapters.buildkit_trace import LAST_LINES, Told
 from tasks.adapters.docker_engine import Engine, engine, translated
+from tasks.adapters.docker_login import credentials_for
 from tasks.errors import RefusedError, TransientError
 
 BUILDKIT_API: Final = "1.39"
@@ -93,7 +95,13 @@ def fetch_images(references: Iterable[str], say: Callable[[str], None]) -> None:
         with translated(f"the engine to pull {reference}"):
             if not _is_there(client, reference):
                 say(f"pulling {reference}")
-                client.images.pull(reference, platform=PLATFORM)
+                client.images.pull(reference, platform=PLATFORM, auth_config=log_in(reference))
+
+
+def log_in(repository: str) -> dict[str, str] | None:
+    """For the engine, which asks the registry. Read anew: the SDK's client remembers what was there when it was made."""
+    found = credentials_for(repository)
+    return {"username": found[0], "password": found[1]} if found else None
 
 
 def _is_there(client: DockerClient, reference: str) -> bool:
@@ -103,21 +111,24 @@ def _is_there(client: DockerClient, reference: str) -> bool:
         return False
 
 
-def proxies(there: Engine) -> dict[str, str]:
+def proxies() -> dict[str, str]:
     """Those of ~/.docker/config.json, as the docker command has them. Predefined arguments are in no image and no cache key."""
-    told: ProxyConfig = there.client.api._proxy_configs
-    return {name: value for name, value in told.get_environment().items() if value}
+    told = load_general_config().get("proxies", {}).get("default") or {}
+    return {
+        name: value
+        for name, value in ProxyConfig.from_dict(told).get_environment().items()
+        if value
+    }
 
 
 def _events(there: Engine, order: Order, builder: Builder) -> Iterator[Mapping[str, Any]]:
     api = there.client.api
     headers = {"Content-Type": "application/x-tar", "Content-Encoding": "gzip"}
-    api._set_auth_headers(headers)
     name, value = order.label
     asked = {
         "t": order.name,
         "dockerfile": order.dockerfile,
-        "buildargs": json.dumps({**proxies(there), **order.arguments}),
+        "buildargs": json.dumps({**proxies(), **order.arguments}),
         "labels": json.dumps({name: value}),
         "target": order.target or "",
         "nocache": str(order.fresh).lower(),

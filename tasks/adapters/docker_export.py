@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, cast
 
 from docker.errors import ImageNotFound
 
+from tasks.adapters.docker_build import log_in
 from tasks.adapters.docker_engine import engine, translated
 from tasks.errors import CorruptError, RefusedError, TransientError
 
@@ -38,7 +39,8 @@ def push(name: str, say: Callable[[str], None]) -> None:
     repository, _, tag = name.rpartition(":")
     say(f"pushing {name}")
     with translated(f"the engine to push {name}"):
-        for event in engine().client.api.push(repository, tag=tag, stream=True, decode=True):
+        api, auth = engine().client.api, log_in(repository)
+        for event in api.push(repository, tag=tag, stream=True, decode=True, auth_config=auth):
             if "errorDetail" in event or "error" in event:
                 said = str((event.get("errorDetail") or {}).get("message") or event.get("error"))
                 kind = (

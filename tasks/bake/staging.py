@@ -29,4 +29,7 @@ def is_abandoned(tag: str, now: datetime) -> bool:
     """Did a bake that was killed leave it? A tag that is not ours is nobody's to remove."""
     if not (found := _TAG.fullmatch(tag)):
         return False
-    return datetime.strptime(found["at"], FORM).replace(tzinfo=UTC) < now - ABANDONED
+    try:
+        return datetime.strptime(found["at"], FORM).replace(tzinfo=UTC) < now - ABANDONED
+    except ValueError:
+        return False
