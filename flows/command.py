@@ -40,6 +40,7 @@ for where, words in {
 }.items():
     app.command(f"flows.command_evidence:{where}", help=words)
 for where, words in {
+    "bake": "Bake the service in a folder, alone; with --check: is its bake reproducible?",
     "keys": "Who signs here, and whose signatures count: list, rotate, trust, distrust.",
     "mirror": "Copy an artifact with all its evidence to a second registry or layout.",
     "policy": "Ask the policies: which there are, what they say of an artifact, and what is waived.",

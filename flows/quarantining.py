@@ -26,6 +26,7 @@ from tasks.journal.rules import (
     record,
 )
 from tasks.model import Artifact
+from tasks.recipes import named_base
 
 SHORTEST = 6  # hex digits that people copy from `bakewell status`
 
@@ -176,7 +177,7 @@ def _where(target: Target) -> Iterator[str]:
         return
     for body in _bodies():
         if isinstance(body, ReleaseStarted):
-            repository, _, digest = body.spec.bake.base.rpartition("@")
+            repository, _, digest = named_base(body.spec.bake).rpartition("@")
             if digest == target.what:
                 yield repository
         if body.artifact.digest == target.what:

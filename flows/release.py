@@ -89,9 +89,10 @@ def bake(held: Tenure, spec: ServiceSpec, folder: Path) -> Baked:
     """The artifact of what is in the folder now. A new one is journalled with the source it came from, and so is a base that
     was never seen here: policies may let it wait."""
     baked = bake_artifact(str(folder), spec)
-    base = spec.bake.base.rpartition("@")[2] if "@" in spec.bake.base else ""
-    if not baked.reused or (base and base not in bases_known_since()):
-        held.record("", BakedBody(source_of(folder), baked.artifact, baked.reused, base))
+    known = bases_known_since()
+    for number, base in enumerate(baked.materials.bases or ("",)):
+        if (number == 0 and not baked.reused) or (base and base not in known):
+            held.record("", BakedBody(source_of(folder), baked.artifact, baked.reused, base))
     how = "inputs are known, reusing" if baked.reused else f"baked in {baked.seconds:.1f} s:"
     tell(f"{how} {baked.artifact.digest}", Tone.GOOD, where=spec.service)
     return baked

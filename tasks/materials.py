@@ -19,12 +19,22 @@ class Ingredient:
 
 @dataclass(frozen=True)
 class Materials:
-    """Everything that went into a bake. `base` is as in service.yaml (`scratch`, `name@sha256:…`).
+    """Everything that went into a bake. `base` is as in service.yaml or the Dockerfile (`scratch`, `name@sha256:…`).
 
-    `files` are pairs of absolute path in the artifact and sha256 (hex), sorted. `interpreter` chose among the wheels.
+    `files` are pairs of path and sha256 (hex), sorted: absolute paths in the artifact, or relative ones in the context of a
+    Dockerfile. `interpreter` chose among the wheels. `images`: what else a Dockerfile copies from or runs in, by digest.
+    `builder`: who built it, as pairs of name and version; empty where it was built before.
     """
 
     base: str
     packages: tuple[Ingredient, ...] = ()
     files: tuple[tuple[str, str], ...] = ()
     interpreter: str = ""
+    images: tuple[str, ...] = ()
+    builder: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """Digests of all images that went in, each once."""
+        named = [one.rpartition("@") for one in (self.base, *self.images)]
+        return tuple(dict.fromkeys(digest for _, at, digest in named if at))

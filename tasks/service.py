@@ -7,24 +7,19 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from enum import StrEnum
-from pathlib import PurePosixPath
 from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
 from tasks.containers import ContainerSpec
 from tasks.model import Environment
-from tasks.settings import MOVED, Contradiction, Name, Variable, shown_address
+from tasks.recipes import HOST, NAME, Recipe
+from tasks.settings import MOVED, Contradiction, Name, shown_address
 from tasks.settings import Part as _Part
 from tasks.sources import PrometheusSource, Sli, doubtful_names
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-HOST = (
-    r"(localhost|\[[0-9a-f:]+\](?=:)|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+(?=:))(:\d{1,5})?"
-)
-NAME = r"(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+"
 REPOSITORY: Final = re.compile(rf"{HOST}{NAME}|layout:/[^@]+|memory:[^@]+")
-BASE: Final = re.compile(rf"scratch|(layout:[^@]+|{HOST}{NAME})@sha256:[0-9a-f]{{64}}")
 
 
 class PlatformName(StrEnum):
@@ -33,66 +28,6 @@ class PlatformName(StrEnum):
     PROCESS = "process"
     DOCKER = "docker"
     MEMORY = "memory"
-
-
-class Bake(_Part):
-    """How the artifact is made: base + files + locked Python packages + configuration; nothing is executed."""
-
-    base: str = Field(
-        "scratch",
-        description="`scratch`, `host/name@sha256:…` or `layout:folder@sha256:…`; by digest only",
-    )
-    files: dict[str, str] = Field(
-        description="file or folder beside service.yaml -> absolute path in the artifact",
-        min_length=1,
-    )
-    requirements: str | None = Field(
-        None, description="pip requirements file in which every package is pinned with --hash"
-    )
-    packages: str = Field(
-        "/packages",
-        pattern="^/",
-        description="where the Python packages go; put it on PYTHONPATH",
-    )
-    command: list[str] = Field(
-        min_length=1, description="program and arguments; the port to listen on is in $PORT"
-    )
-    port: int = Field(
-        8080,
-        ge=1,
-        le=65535,
-        description="port inside a container; platforms may give another in $PORT",
-    )
-    environment: dict[Variable, str] = Field(
-        default_factory=dict, description="never secrets: they would be baked"
-    )
-    health: str = Field(
-        "/healthz", pattern="^/", description="path that answers 200 when the instance can serve"
-    )
-    grace_seconds: float = Field(10, gt=0, le=600, description="from SIGTERM to SIGKILL")
-
-    @field_validator("base")
-    @classmethod
-    def _by_digest(cls, value: str) -> str:
-        if not BASE.fullmatch(value):
-            raise ValueError(
-                f"found {shown_address(value)}; allowed: `scratch`, `host[:port]/name@sha256:…` or `layout:folder@sha256:…`,"
-                " by digest because a tag can move"
-            )
-        return value
-
-    def _contradictions(self) -> Iterator[Contradiction]:
-        targets: dict[str, str] = {}
-        for source, target in self.files.items():
-            at = ("files", source)
-            if PurePosixPath(source).is_absolute() or ".." in PurePosixPath(source).parts:
-                yield at, f"{source!r} must be a path beside service.yaml"
-            if not PurePosixPath(target).is_absolute() or ".." in PurePosixPath(target).parts:
-                yield at, f"{target!r} must be an absolute path in the artifact"
-            if (other := targets.setdefault(str(PurePosixPath(target)), source)) != source:
-                yield at, f"{other!r} goes to {target!r} already; two things cannot be in one place"
-        if "PORT" in self.environment:
-            yield ("environment", "PORT"), "the platform sets PORT; remove it"
 
 
 class Smoke(_Part):
@@ -323,7 +258,7 @@ class ServiceSpec(_Part):
         None,
         description="`host[:port]/name` of an OCI registry; default: the embedded OCI layout",
     )
-    bake: Bake = Field(description="how the artifact is made")
+    bake: Recipe = Field(description="how the artifact is made; `dockerfile` in it: by Docker")
     smoke: Smoke = Field(Smoke(), description="a request that fresh instances must answer")
     objectives: Objectives = Field(Objectives(), description="what users may expect (SLOs)")
     policy: Name = Field(

@@ -22,6 +22,9 @@ Variable = Annotated[
 MOVED = "x-moved"
 """In a part's schema: settings of older versions -> what to do instead."""
 
+KINDS = "x-kinds"
+"""In a setting's schema: what kinds of it there are, where no `kind` but their own settings tell them apart."""
+
 Contradiction = tuple[tuple[str | int, ...], str]
 
 

@@ -134,6 +134,7 @@ class RegistrySession:
         also_pull: str,
     ) -> httpx.Response:
         actions = "pull" if method in ("GET", "HEAD") else "pull,push"
+        actions += ",delete" if method == "DELETE" and "/manifests/" in url.path else ""
         scopes = [f"repository:{self.name}:{actions}"]
         scopes += [f"repository:{also_pull}:pull"] if also_pull else []
         key = " ".join(scopes)

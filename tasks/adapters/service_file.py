@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tasks.adapters.settings_file import FileKind, read_settings, refused
 from tasks.adapters.yaml_places import Document, Problem
+from tasks.recipes import Bake, DockerfileBake
 from tasks.service import ServiceSpec
 
 FILE = "service.yaml"
@@ -30,14 +31,31 @@ def read_service(path: Path) -> tuple[ServiceSpec, Path]:
 
 def _absent(spec: ServiceSpec, document: Document, folder: Path) -> Iterator[Problem]:
     """Files that the bake would look for in vain."""
-    for source in spec.bake.files:
+    if isinstance(spec.bake, DockerfileBake):
+        yield from _absent_for_docker(spec.bake, document, folder)
+    else:
+        yield from _absent_for_files(spec.bake, document, folder)
+
+
+def _absent_for_docker(bake: DockerfileBake, document: Document, folder: Path) -> Iterator[Problem]:
+    for name, path in (("dockerfile", bake.dockerfile), ("context", bake.context)):
+        wrong = _wrong_file(folder, path)
+        if not wrong and (folder / path).is_dir() != (name == "context"):
+            wrong = "is no folder" if name == "context" else "is no file"
+        if wrong:
+            place = document.places.get(("bake", name), document.places["bake", "dockerfile"])
+            yield Problem(place, f"bake.{name}: {path!r} {wrong}")
+
+
+def _absent_for_files(bake: Bake, document: Document, folder: Path) -> Iterator[Problem]:
+    for source in bake.files:
         if wrong := _wrong_file(folder, source):
             yield Problem(document.keys["bake", "files", source], f"bake.files: {source!r} {wrong}")
-    wanted = spec.bake.requirements
+    wanted = bake.requirements
     if wanted is not None and (wrong := _wrong_file(folder, wanted)):
         place = document.places["bake", "requirements"]
         yield Problem(place, f"bake.requirements: {wanted!r} {wrong}")
-    base = spec.bake.base.partition("@")[0]
+    base = bake.base.partition("@")[0]
     layout = base.removeprefix("layout:")
     if layout != base and _wrong_file(folder, f"{layout}/index.json", anywhere=True):
         place = document.places["bake", "base"]

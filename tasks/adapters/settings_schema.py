@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any, Final
 
-from tasks.settings import MOVED, Part
+from tasks.settings import KINDS, MOVED, Part
 
 ID: Final = "https://json-schema.org/draft/2020-12/schema"
 WORDS: Final = {
@@ -75,7 +75,9 @@ class Setting:
             return f"{said}{_meant(given, kinds)}; allowed: {', '.join(kinds)}"
         if kind in ("value_error", "json_invalid"):
             return message.removeprefix("Value error, ")
-        if "authentication" in self.path:  # perhaps the secret itself, where its name belongs
+        if {"authentication", "secrets"} & set(
+            self.path
+        ):  # perhaps the secret itself, where its name belongs
             return (
                 f"found something else (not repeated: it may be secret); allowed: {self._allowed()}"
             )
@@ -103,13 +105,18 @@ def setting_at(model: type[Part], loc: Sequence[str | int]) -> Setting:
         if part == "[key]":
             name = {"type": "string", **_resolved(whole, parent.get("propertyNames", {}))}
             return Setting(tuple(path), name, parent, True)
-        if part in here.get("discriminator", {}).get("mapping", {}):
-            here = _resolved(whole, {"$ref": here["discriminator"]["mapping"][part]})
+        if part in (kinds := _kinds(here)):
+            here = _resolved(whole, {"$ref": kinds[str(part)]})
             continue
         path.append(part)
         parent, here = here, _inner(here, part)
     unknown = bool(path) and "properties" in parent and path[-1] not in parent["properties"]
     return Setting(tuple(path), _resolved(whole, here), parent, unknown)
+
+
+def _kinds(schema: Schema) -> dict[str, str]:
+    """What pydantic names in between -> where its schema is."""
+    return dict(schema.get("discriminator", {}).get("mapping", {}) or schema.get(KINDS, {}))
 
 
 def _inner(schema: Schema, part: str | int) -> Schema:

@@ -22,7 +22,7 @@ def pack(name: str, entries: Sequence[Entry], path: Path) -> Layer:
     """Write a layer to `path`, streaming; entries come sorted. TransientError if a file changed since it was read."""
     try:
         with path.open("wb") as file:
-            packed = _Gzip(file)
+            packed = Gzip(file)
             with tarfile.open(
                 fileobj=cast(BinaryIO, packed), mode="w|", format=tarfile.PAX_FORMAT, bufsize=BUFFER
             ) as tar:
@@ -82,7 +82,7 @@ class _Hashed:
         return part
 
 
-class _Gzip:
+class Gzip:
     """Compresses what is written to it; knows the digests before (diff_id) and after."""
 
     def __init__(self, file: BinaryIO) -> None:

@@ -12,6 +12,7 @@ from tasks.bake.lock import LockedPackage
 from tasks.errors import InvalidInputError
 from tasks.model import Label
 from tasks.ports import Descriptor
+from tasks.recipes import Bake, DockerfileBake
 from tasks.service import ServiceSpec
 
 # Part of every content key: raise it when the same inputs begin to make other bytes.
@@ -136,7 +137,7 @@ def run_configuration(spec: ServiceSpec, content_key: str) -> dict[str, Any]:
     """What the image says about how it is run."""
     bake = spec.bake
     return {
-        "Cmd": list(bake.command),
+        "Cmd": list(bake.command or ()),
         "Env": [f"{name}={text}" for name, text in sorted(bake.environment.items())],
         "ExposedPorts": {f"{bake.port}/tcp": {}},
         "Labels": {
@@ -163,6 +164,7 @@ def content_key(
     artifact is; machines with different zlibs should find and share one artifact, not bake two.
     Nor the base's name: its digest says what it is.
     """
+    assert isinstance(spec.bake, Bake), "a Dockerfile has its own key (tasks/bake/normal.py)"
     description = {
         "format": BAKE_FORMAT,
         "base": spec.bake.base.rpartition("@")[2],
@@ -172,6 +174,25 @@ def content_key(
         ],
         "packages_in": spec.bake.packages if packages else "",
         "interpreter": interpreter if packages else "",
+        "run": run_configuration(spec, ""),
+    }
+    return hashlib.sha256(oci.canonical(description)).hexdigest()
+
+
+def build_key(spec: ServiceSpec, recipe: DockerfileBake, entries: Sequence[Entry]) -> str:
+    """The same of what a Dockerfile is built from. Its bases are in it by digest.
+
+    Not in it: what RUN fetches, the builder and its version, values of secrets: who wants those anew changes something.
+    """
+    description = {
+        "format": BAKE_FORMAT,
+        "dockerfile": recipe.dockerfile,
+        "context": recipe.context,
+        "target": recipe.target,
+        "arguments": dict(recipe.arguments),
+        "secrets": sorted(recipe.secrets),
+        "members": [[e.path, e.kind.value, e.mode, e.content] for e in distinct(entries)],
+        "platform": f"{SYSTEM}/{ARCHITECTURE}",
         "run": run_configuration(spec, ""),
     }
     return hashlib.sha256(oci.canonical(description)).hexdigest()

@@ -30,6 +30,12 @@ def read_tree(root: Path, target: str) -> tuple[Entry, ...]:
     return distinct(list(_read(root, target.strip("/"))))
 
 
+def read_context(root: Path, kept: frozenset[str]) -> tuple[Entry, ...]:
+    """What a Dockerfile may copy from: of a folder those paths that are `kept` (relative), with the folders above them."""
+    above = {str(parent) for path in kept for parent in PurePosixPath(path).parents}
+    return distinct(list(_read(root, "", kept | above)))
+
+
 def _inside(folder: Path, source: str) -> Path:
     origin = folder / source
     if not os.path.lexists(origin):
@@ -44,10 +50,10 @@ def _inside(folder: Path, source: str) -> Path:
     return resolved
 
 
-def _read(origin: Path, target: str) -> Iterator[Entry]:
+def _read(origin: Path, target: str, kept: frozenset[str] | None = None) -> Iterator[Entry]:
     try:
         if origin.is_dir():
-            yield from _walk(origin, PurePosixPath(target), PurePosixPath())
+            yield from _walk(origin, PurePosixPath(target), PurePosixPath(), kept)
         else:
             yield _file(origin, _utf8(str(PurePosixPath(target)), origin))
     except OSError as error:
@@ -57,7 +63,9 @@ def _read(origin: Path, target: str) -> Iterator[Entry]:
         ) from error
 
 
-def _walk(root: Path, target: PurePosixPath, inner: PurePosixPath) -> Iterator[Entry]:
+def _walk(
+    root: Path, target: PurePosixPath, inner: PurePosixPath, kept: frozenset[str] | None
+) -> Iterator[Entry]:
     here = target / inner
     if here.parts:
         yield Entry(_utf8(str(here), root / inner), EntryKind.FOLDER, 0o755)
@@ -65,13 +73,15 @@ def _walk(root: Path, target: PurePosixPath, inner: PurePosixPath) -> Iterator[E
         children = sorted(found, key=lambda child: child.name)
     for child in children:
         path = inner / child.name
+        if kept is not None and str(path) not in kept:
+            continue
         if child.is_symlink():
             if not is_ignored(child.name, False):
                 yield _link(root, path, target / path)
         elif is_ignored(child.name, child.is_dir()):
             continue
         elif child.is_dir():
-            yield from _walk(root, target, path)
+            yield from _walk(root, target, path, kept)
         else:
             yield _file(root / path, _utf8(str(target / path), root / path))
 

@@ -70,13 +70,14 @@ def provenance(
                 },
                 "resolvedDependencies": [
                     _source(source),
-                    *_base(materials.base),
+                    *_image(materials.base),
+                    *(part for one in materials.images for part in _image(one)),
                     *map(_package, materials.packages),
                     *_files(materials.files),
                 ],
             },
             "runDetails": {
-                "builder": {"id": BUILDER, "version": dict(making.versions)},
+                "builder": {"id": BUILDER, "version": dict((*making.versions, *materials.builder))},
                 "metadata": {
                     "invocationId": making.invocation,
                     "startedOn": timestamp(making.started_at),
@@ -116,7 +117,7 @@ def _address(repository: str) -> str:
     return f"file:///{quote(repository)}"
 
 
-def _base(reference: str) -> Iterator[dict[str, Any]]:
+def _image(reference: str) -> Iterator[dict[str, Any]]:
     if reference != SCRATCH:
         algorithm, _, value = reference.rpartition("@")[2].partition(":")
         yield {"uri": f"oci://{reference}", "digest": {algorithm: value}}

@@ -15,7 +15,8 @@ from tasks.errors import InvalidInputError, MetricsUnreadableError, NotFoundErro
 from tasks.model import Decision, Verdict
 from tasks.observe.actions import budget_spent
 from tasks.observe.burn import Start, may_start, windows
-from tasks.service import Bake, EnvironmentSpec, ErrorObjective, Observe, PlatformName, ServiceSpec
+from tasks.recipes import Bake
+from tasks.service import EnvironmentSpec, ErrorObjective, Observe, PlatformName, ServiceSpec
 from tests.support.metrics_grounds import scraped
 
 QUICK = Observe(interval_seconds=0.25, batch_seconds=0.25, warm_up_seconds=0)

@@ -3,9 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
+from tasks.recipes import Bake
 from tasks.service import (
     AllAtOnce,
-    Bake,
     Canary,
     EnvironmentSpec,
     Observe,

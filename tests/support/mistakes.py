@@ -20,6 +20,13 @@ environments:
 """
 
 
+FILES: Final = """\
+  files:
+    hello.py: /app/hello.py
+  command: [python3, /app/hello.py]
+"""
+
+
 SYNTAX: Final[dict[str, tuple[str | bytes, str]]] = {
     "an empty file": ("", "1:1: the file is empty"),
     "only a comment": ("# nothing\n", "1:1: the file is empty"),
@@ -298,5 +305,50 @@ CONTENT: Final[dict[str, tuple[str, str, str]]] = {
         "bake:\n",
         "bake:\n  requirements: locked.txt\n",
         "3:17: bake.requirements: 'locked.txt' does not exist beside service.yaml",
+    ),
+    "a Dockerfile and files": (
+        "bake:\n",
+        "bake:\n  dockerfile: Dockerfile\n",
+        "4:3: bake.files: is not a setting; known here: port, environment, health, grace_seconds, dockerfile",
+    ),
+    "a Dockerfile that is not there": (
+        FILES,
+        "  dockerfile: Dockerfile\n",
+        "3:15: bake.dockerfile: 'Dockerfile' does not exist beside service.yaml",
+    ),
+    "a Dockerfile outside its context": (
+        FILES,
+        "  dockerfile: hello.py\n  context: app\n",
+        "3:15: bake.dockerfile: must be inside `context`, which is 'app'",
+    ),
+    "a Dockerfile elsewhere": (
+        FILES,
+        "  dockerfile: ../Dockerfile\n",
+        "3:15: bake.dockerfile: '../Dockerfile' must be a path beside service.yaml",
+    ),
+    "a context that is a file": (
+        FILES,
+        "  dockerfile: hello.py\n  context: hello.py\n",
+        "4:12: bake.context: 'hello.py' is no folder",
+    ),
+    "a secret instead of its place": (
+        FILES,
+        "  dockerfile: hello.py\n  secrets: {token: S3cr3tT0ken}\n",
+        "4:20: bake.secrets.token: found something else (not repeated: it may be secret); allowed: a mapping",
+    ),
+    "a secret with two places": (
+        FILES,
+        "  dockerfile: hello.py\n  secrets: {token: {file: a, variable: B}}\n",
+        "4:20: bake.secrets.token: needs either `file` or `variable`: where the secret is kept",
+    ),
+    "a proxy as an argument": (
+        FILES,
+        "  dockerfile: hello.py\n  arguments: {http_proxy: 'http://proxy'}\n",
+        "4:27: bake.arguments.http_proxy: a proxy may be another tomorrow",
+    ),
+    "an argument for the builder": (
+        FILES,
+        "  dockerfile: hello.py\n  arguments: {BUILDKIT_SYNTAX: a/b}\n",
+        "4:32: bake.arguments.BUILDKIT_SYNTAX: it would change the builder",
     ),
 }
