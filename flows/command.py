@@ -1,7 +1,8 @@
 """What a person can type. Each command asks one flow or one rule and shows the answer; `--json` is for machines.
 
 Exit codes: 0 done; 1 a fault of Bakewell's own; 2 bad input; 3 the release was stopped or rolled back; 4 refused
-(not admitted, held by somebody else, evidence broken); 5 the outside world did not answer; 130 interrupted.
+(not admitted, held by somebody else, evidence broken); 5 the outside world did not answer; 6 drift was found, and stands;
+130 interrupted.
 """
 
 import json
@@ -40,6 +41,7 @@ for where, words in {
 }.items():
     app.command(f"flows.command_evidence:{where}", help=words)
 for where, words in {
+    "drift": "Look for what somebody changed past us, everywhere; with --heal replace it.",
     "keys": "Who signs here, and whose signatures count: list, rotate, trust, distrust.",
     "mirror": "Copy an artifact with all its evidence to a second registry or layout.",
     "policy": "Ask the policies: which there are, what they say of an artifact, and what is waived.",
@@ -56,6 +58,7 @@ class Exit(IntEnum):
     STOPPED = 3
     REFUSED = 4
     NO_ANSWER = 5
+    DRIFTED = 6
     INTERRUPTED = 130
 
 
