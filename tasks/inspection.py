@@ -66,9 +66,9 @@ class ChangedFile:
 class InstanceSeen:
     """One instance. `since`: when it came into its condition; `detail`: how it ended.
 
-    `other_image`: what it runs if that is not its digest's. `called`: the name it has now, if somebody gave it another.
-    `restarted_at`: when it was started again, if it was. `forged`: why it cannot have been started by us. `doubled`: others
-    carry its name.
+    `digest`: what it says it runs; `other_image`: what it runs if that is something else. `called`: the name it has now, if
+    somebody gave it another. `restarted_at`: when it was started again, if it was. `forged`: why it cannot have been started
+    by us.
     """
 
     name: str
@@ -78,11 +78,11 @@ class InstanceSeen:
     detail: str = ""
     settings: tuple[ChangedSetting, ...] = ()
     files: tuple[ChangedFile, ...] = ()
+    digest: str = ""
     other_image: str = ""
     called: str = ""
     restarted_at: datetime | None = None
     forged: str = ""
-    doubled: bool = False
 
 
 class DeedKind(StrEnum):
@@ -93,6 +93,7 @@ class DeedKind(StrEnum):
     UPDATED = "its limits were changed"
     RENAMED = "it was renamed"
     PAUSED = "it was paused"
+    SIGNALLED = "it was sent a signal"
     STOPPED = "it was stopped"
     RESTARTED = "it was started again"
     CONNECTED = "it was connected to a network"

@@ -137,24 +137,43 @@ def scanner(say: Callable[[str], None] = lambda _: None) -> Scanner:
     return TrivyScanner(home() / "trivy", store, say)
 
 
-def _process() -> Platform:
+Say = Callable[[str], None]
+
+
+def _process(say: Say) -> Platform:
     from tasks.adapters.envoy import EnvoyMetrics
     from tasks.adapters.probe import HttpProber
     from tasks.adapters.process import ProcessFleet
     from tasks.adapters.process_inspection import ProcessInspector
 
-    fleet, inspector = ProcessFleet(home(), store), ProcessInspector(home())
+    fleet, inspector = ProcessFleet(home(), store, say), ProcessInspector(home())
     return Platform(fleet, EnvoyMetrics(home()), HttpProber(), inspector)
 
 
-def _memory() -> Platform:
+def _docker(say: Say) -> Platform:
+    from tasks.adapters import docker
+    from tasks.adapters.docker_inspection import DockerInspector
+    from tasks.adapters.envoy import EnvoyMetrics
+    from tasks.adapters.probe import HttpProber
+
+    here = home()
+    metrics = EnvoyMetrics(here, lambda environment: docker.memory_bytes(here, environment))
+    fleet, inspector = docker.DockerFleet(here, store, say), DockerInspector(here, store)
+    return Platform(fleet, metrics, HttpProber(), inspector)
+
+
+def _memory(say: Say) -> Platform:
     from tasks.adapters.memory import world_named
 
     world = world_named(str(home()))
     return Platform(world.fleet, world.metrics, world.prober, world.inspector)
 
 
-PLATFORMS: dict[str, Callable[[], Platform]] = {"process": _process, "memory": _memory}
+PLATFORMS: dict[str, Callable[[Say], Platform]] = {
+    "process": _process,
+    "docker": _docker,
+    "memory": _memory,
+}
 
 
 def metrics_for(
@@ -178,9 +197,10 @@ def past_metrics(
     return PrometheusMetrics(source, connect(environment.platform).fleet, slis)
 
 
-def connect(platform: str) -> Platform:
-    """The platform of that name. Adapters open connections only when used."""
+def connect(platform: str, say: Say = lambda _: None) -> Platform:
+    """The platform of that name. Adapters open connections only when used. `say` hears what people should know and no error
+    tells: that an instance had to be killed, that an image came from a mirror."""
     if platform not in PLATFORMS:
         known = ", ".join(sorted(PLATFORMS))
         raise InvalidInputError(f"platform {platform!r} is not known; known are: {known}")
-    return PLATFORMS[platform]()
+    return PLATFORMS[platform](say)

@@ -47,7 +47,7 @@ def inspected(status: FleetStatus, done: Tampering, now: datetime) -> Inspection
 
 
 def _untouched(group: GroupStatus, one: Instance) -> InstanceSeen:
-    seen = InstanceSeen(one.name, group.name, since=one.started_at)
+    seen = InstanceSeen(one.name, group.name, since=one.started_at, digest=group.artifact.digest)
     return replace(seen, condition=Condition.ENDED) if one.health is Health.DEAD else seen
 
 

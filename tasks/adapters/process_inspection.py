@@ -17,7 +17,8 @@ from tasks import oci
 from tasks.adapters import process_instances
 from tasks.adapters.envoy import proxy_of
 from tasks.adapters.envoy_inspection import splitter_seen
-from tasks.adapters.process_instances import Place, Started
+from tasks.adapters.fleet_notes import Place
+from tasks.adapters.process_instances import Started
 from tasks.inspection import (
     Aspect,
     ChangedFile,
@@ -65,7 +66,7 @@ def _seen(one: Started, changes: list[tuple[float, str]]) -> InstanceSeen:
     begun = one.started_at.timestamp() + CLOCK_SECONDS
     files = tuple(ChangedFile(path, FileChange.CHANGED) for at, path in changes if at > begun)
     condition = Condition.PAUSED if _is_stopped(one) else Condition.RUNNING
-    return InstanceSeen(one.name, one.group, condition, files=files)
+    return InstanceSeen(one.name, one.group, condition, files=files, digest=one.artifact.digest)
 
 
 def _changes(tree: Path) -> list[tuple[float, str]]:

@@ -1,7 +1,8 @@
 """What was done to single instances: settings, files, images, names, and people who were at them. Pure."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from pydantic import JsonValue
 
@@ -19,14 +20,15 @@ from tasks.inspection import (
 PATHS_SHOWN = 5
 
 
-def instance_drifts(inspection: Inspection, wanted_groups: frozenset[str]) -> Iterator[Drift]:
-    """Of every instance that was looked at. Instances of groups that nobody wants go with their group."""
+def instance_drifts(inspection: Inspection, wanted: Mapping[str, str]) -> Iterator[Drift]:
+    """Of every instance that was looked at. `wanted`: digests by group; instances of other groups go with their group."""
     deeds = _by_instance(inspection.deeds)
     for seen in inspection.instances:
-        cure = Cure.REPLACE if seen.group in wanted_groups else Cure.CONVERGE
+        cure = Cure.REPLACE if seen.group in wanted else Cure.CONVERGE
         mine = deeds.get(seen.name, [])
         yield from _conditions(seen, mine)
         yield from _identity(seen, cure, mine)
+        yield from _artifact(seen, cure, wanted.get(seen.group, seen.digest))
         yield from _changes(seen, cure, mine)
         yield from _touches(seen, cure, mine)
 
@@ -47,8 +49,8 @@ def _conditions(seen: InstanceSeen, deeds: Sequence[Deed]) -> Iterator[Drift]:
         when = _first(deeds, DeedKind.PAUSED)
         yield _drift(seen, DriftKind.PAUSED, "", "paused", "running", Cure.CONVERGE, when)
     if seen.condition is Condition.ENDED:
-        when = _first(deeds, DeedKind.STOPPED)
-        how = f"{when.words} by somebody" if when else "nobody was seen to stop it"
+        when = _first(deeds, DeedKind.SIGNALLED, DeedKind.STOPPED)
+        how = f"{when.kind.value}: {when.words}" if when else "nobody was seen to stop it"
         found = f"{seen.detail or 'ended'} ({how})"
         yield _drift(seen, DriftKind.ENDED, "", found, "running", Cure.CONVERGE, when)
 
@@ -57,25 +59,26 @@ def _identity(seen: InstanceSeen, cure: Cure, deeds: Sequence[Deed]) -> Iterator
     if seen.forged:
         ours = "only what Bakewell starts carries its marks"
         yield _drift(seen, DriftKind.FORGED, "", seen.forged, ours, cure)
-    if seen.doubled:
-        found, ours = "more than one instance carries this name", "one instance a name"
-        yield _drift(seen, DriftKind.FORGED, "name", found, ours, cure)
-    if seen.other_image:
-        ours = "the image of its group's digest"
-        yield _drift(seen, DriftKind.IMAGE, "", seen.other_image, ours, cure)
     if seen.called:
         when = _first(deeds, DeedKind.RENAMED)
         yield _drift(seen, DriftKind.RENAMED, "", seen.called, seen.name, cure, when)
     if seen.restarted_at:
-        when = _first(deeds, DeedKind.RESTARTED, DeedKind.STOPPED)
+        when = _first(deeds, DeedKind.RESTARTED, DeedKind.SIGNALLED, DeedKind.STOPPED)
         by = "by somebody" if when else "by the platform, or by somebody unseen"
         found = f"started again in place {by}"
         drift = _drift(seen, DriftKind.RESTARTED, "", found, "one start in its life", cure, when)
         yield drift if when else _at(drift, seen)
 
 
+def _artifact(seen: InstanceSeen, cure: Cure, wanted: str) -> Iterator[Drift]:
+    if seen.other_image:
+        yield _drift(seen, DriftKind.IMAGE, "", seen.other_image, wanted, cure)
+    elif seen.digest != wanted:
+        yield _drift(seen, DriftKind.IMAGE, "", seen.digest, wanted, cure)
+
+
 def _at(drift: Drift, seen: InstanceSeen) -> Drift:
-    return Drift(**{**vars(drift), "since": seen.restarted_at})
+    return replace(drift, since=seen.restarted_at)
 
 
 # ---- what was changed in it ----------------------------------------------------------------------
@@ -128,7 +131,7 @@ def _explained(deed: Deed, seen: InstanceSeen) -> bool:
             return bool(seen.called)
         case DeedKind.PAUSED:
             return seen.condition is Condition.PAUSED
-        case DeedKind.STOPPED:
+        case DeedKind.STOPPED | DeedKind.SIGNALLED:
             return seen.condition is Condition.ENDED or seen.restarted_at is not None
         case DeedKind.RESTARTED:
             return seen.restarted_at is not None

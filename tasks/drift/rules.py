@@ -68,8 +68,8 @@ def drifts(
     Of what was known those stay that cannot be seen any more and are not over: an engine forgets who was at an instance,
     the instance is what it was made.
     """
-    names = frozenset(group.name for group in wanted.spec.groups)
-    by_instance = tuple(instance_drifts(inspection, names))
+    digests = {group.name: group.artifact.digest for group in wanted.spec.groups}
+    by_instance = tuple(instance_drifts(inspection, digests))
     told = {one.instance for one in by_instance if one.kind in _NOT_RUNNING}
     by_fleet = (
         (_unfinished(wanted.unfinished),)
