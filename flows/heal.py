@@ -35,8 +35,8 @@ def heal(service: str | None = None) -> Iterator[tuple[EnvironmentState, str]]:
             yield state, f"left alone: {error}"
 
 
-def heal_environment(held: Tenure) -> str:
-    """Take over, end what is no longer warm, and settle. What was done, in a sentence."""
+def heal_environment(held: Tenure, cured: tuple[str, ...] = ()) -> str:
+    """Take over, end what is no longer warm, and settle. What was done, in a sentence. `cured`: see `Healed`."""
     taken_over = take_over(held)
     state = held.environment_state()
     if state is None:
@@ -50,7 +50,7 @@ def heal_environment(held: Tenure) -> str:
     if not settle(held):
         return taken_over or "as it should be"
     done = taken_over or "instances, groups or weights had drifted and were replaced"
-    held.record(state.stable.release if state.stable else "", Healed(done))
+    held.record(state.stable.release if state.stable else "", Healed(done, cured))
     return done
 
 

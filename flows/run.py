@@ -13,6 +13,7 @@ from tasks import platforms
 from tasks.adapters.prefect_server import LocalPrefectServer, client_environment
 
 if TYPE_CHECKING:
+    from flows.drifting import EnvironmentDrift
     from flows.replacement import Replaced
     from tasks.evidence import Quarantine
     from tasks.journal.rules import Deployed
@@ -49,6 +50,13 @@ def run_rollback(service: str, environment: str, reason: str) -> "Deployed":
         from flows.rollback import rollback
 
         return rollback(service, environment, reason)
+
+
+def run_drift(service: str, heal: bool) -> "list[EnvironmentDrift]":
+    with prefect_is_there():
+        from flows.drift import drift
+
+        return drift(service, heal)
 
 
 def run_replacement(quarantine: "Quarantine", wait_seconds: float) -> "list[Replaced]":

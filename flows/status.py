@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from itertools import repeat
 
 from flows.quarantine import in_force, problems_of
+from flows.words import drift_words
 from tasks import platforms
 from tasks.errors import BakewellError
 from tasks.evidence import Quarantine
+from tasks.inspection import Cure
 from tasks.journal.rules import EnvironmentState, desired, fold
 from tasks.model import FleetSpec, FleetStatus, Lease
 
@@ -70,6 +72,16 @@ def _problems(
             yield f"{group.name}: gets {there.weight if there else 0} % of the traffic instead of {group.weight} %"
         if there is not None and there.artifact.digest != group.artifact.digest:
             yield f"{group.name}: runs {there.artifact.short} instead of {group.artifact.short}"
+    yield from _drift(state, found)
     for there in found.groups:
         if wanted.group(there.name) is None:
             yield f"{there.name}: runs but should not ({there.ready} ready instances)"
+
+
+def _drift(state: EnvironmentState, found: FleetStatus) -> Iterator[str]:
+    """What the last look for drift found and neither spec nor status show, as far as it is still there."""
+    names = {one.name for group in found.groups for one in group.instances}
+    shown_anyway = (Cure.CONVERGE, Cure.GO_BACK)
+    for one in state.drift:
+        if one.cure not in shown_anyway and (not one.instance or one.instance in names):
+            yield f"drift: {drift_words(one)}; {one.advice or '`bakewell drift --heal` replaces it'}"

@@ -5,11 +5,14 @@ from datetime import UTC, datetime
 
 from tasks.errors import CorruptError
 from tasks.evidence import Quarantine
+from tasks.inspection import Drift
 from tasks.journal.events import (
     Approved,
     BakedBody,
     Body,
     Bypassed,
+    DriftFound,
+    DriftLeft,
     Healed,
     Promoted,
     Quarantined,
@@ -168,11 +171,35 @@ def _upkeep_words(body: Body) -> str:
             return "taken down"
         case Healed(reason):
             return f"healed: {reason}"
+        case DriftFound() | DriftLeft():
+            return _drift_event_words(body)
         case Quarantined(quarantine):
             return quarantine_words(quarantine)
         case QuarantineLifted(kind, what, reason, by):
             return f"quarantine of the {kind.value} {what} lifted by {by}: {reason}"
     raise TypeError(f"no words for {type(body).__name__}")
+
+
+def _drift_event_words(body: DriftFound | DriftLeft) -> str:
+    if isinstance(body, DriftLeft):
+        return (
+            f"healed {count(body.times, 'time')} and back again, so it is left to people until"
+            f" {moment(body.until)} UTC: {drift_words(body.drift)}"
+        )
+    if not body.drift:
+        return "no drift any more"
+    first, *others = body.drift
+    more = f"; and {len(others):,} more" if others else ""
+    return f"drift: {drift_words(first)}{more}"
+
+
+def drift_words(drift: Drift) -> str:
+    """What, where, when and by whom, as far as that is known, in a sentence without the full stop."""
+    where = drift.instance or drift.group
+    since = f", since {moment(drift.since)} UTC" if drift.since else ""
+    who = f", by {drift.who}" if drift.who else ""
+    should = f" (should be: {drift.should})" if drift.should else ""
+    return f"{f'{where}: ' if where else ''}{drift.kind.value}: {drift.found}{should}{since}{who}"
 
 
 def quarantine_words(quarantine: Quarantine) -> str:

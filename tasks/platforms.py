@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 from tasks import mirrors
 from tasks.errors import InvalidInputError
 from tasks.model import Environment
-from tasks.ports import ArtifactStore, Fleet, Journal, Metrics, PastMetrics, Prober, Scanner
+from tasks.ports import (
+    ArtifactStore,
+    Fleet,
+    Inspector,
+    Journal,
+    Metrics,
+    PastMetrics,
+    Prober,
+    Scanner,
+)
 from tasks.service import ServiceSpec
 from tasks.sources import PrometheusSource, Sli
 
@@ -28,11 +37,12 @@ DATABASE = "BAKEWELL_TRIVY_DB"
 
 @dataclass(frozen=True)
 class Platform:
-    """What runs instances, what counts their traffic, and what asks one of them directly."""
+    """What runs instances, what counts their traffic, what asks one of them directly, and what looks for changes past us."""
 
     fleet: Fleet
     metrics: Metrics
     prober: Prober
+    inspector: Inspector
 
 
 def home() -> Path:
@@ -134,25 +144,29 @@ def _process(say: Say) -> Platform:
     from tasks.adapters.envoy import EnvoyMetrics
     from tasks.adapters.probe import HttpProber
     from tasks.adapters.process import ProcessFleet
+    from tasks.adapters.process_inspection import ProcessInspector
 
-    return Platform(ProcessFleet(home(), store, say), EnvoyMetrics(home()), HttpProber())
+    fleet, inspector = ProcessFleet(home(), store, say), ProcessInspector(home())
+    return Platform(fleet, EnvoyMetrics(home()), HttpProber(), inspector)
 
 
 def _docker(say: Say) -> Platform:
     from tasks.adapters import docker
+    from tasks.adapters.docker_inspection import DockerInspector
     from tasks.adapters.envoy import EnvoyMetrics
     from tasks.adapters.probe import HttpProber
 
     here = home()
     metrics = EnvoyMetrics(here, lambda environment: docker.memory_bytes(here, environment))
-    return Platform(docker.DockerFleet(here, store, say), metrics, HttpProber())
+    fleet, inspector = docker.DockerFleet(here, store, say), DockerInspector(here, store)
+    return Platform(fleet, metrics, HttpProber(), inspector)
 
 
 def _memory(say: Say) -> Platform:
     from tasks.adapters.memory import world_named
 
     world = world_named(str(home()))
-    return Platform(world.fleet, world.metrics, world.prober)
+    return Platform(world.fleet, world.metrics, world.prober, world.inspector)
 
 
 PLATFORMS: dict[str, Callable[[Say], Platform]] = {

@@ -12,6 +12,7 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from tasks.evidence import Scanned, ScanNotDone, ScanReport
+from tasks.inspection import Inspection
 from tasks.model import (
     Action,
     Artifact,
@@ -104,6 +105,13 @@ class Fleet(Protocol):
 
     def down(self, environment: Environment, token: int) -> None:
         """Stop everything of this environment: splitter, instances, files. Artifacts stay."""
+
+
+class Inspector(Protocol):
+    """Looks for what somebody changed past us. It changes nothing."""
+
+    def look(self, environment: Environment) -> Inspection:
+        """Now. What its platform cannot show is in `not_looked`; TransientError if nothing could be looked at."""
 
 
 class Prober(Protocol):

@@ -58,8 +58,27 @@ def find(engine: Engine, place: Place) -> list[StartedContainer]:
     marks = [f"{name}={value}" for name, value in belongings(place.home, place.environment).items()]
     with translated(f"for the containers of {place.environment.key}"):
         shown = engine.client.api.containers(all=True, filters={"label": marks})
-    found = [one for attrs in shown if (one := _recognised(attrs, ways, ahead))]
+    own = _without_copies(place, shown)
+    found = [one for attrs in own if (one := _recognised(attrs, ways, ahead))]
     return sorted(found, key=lambda one: (one.created_at, one.name))
+
+
+def _without_copies(place: Place, shown: Sequence[Attrs]) -> list[Attrs]:
+    """An image that somebody made of a container of ours (`docker commit`) hands our labels on to whatever runs it. Of those
+    that say to be one instance only the one under its own name is; if none is, its name was changed."""
+    instance = ContainerLabel.INSTANCE.value
+    by_own_name = {
+        name
+        for attrs in shown
+        if (name := (attrs.get("Labels") or {}).get(instance, ""))
+        and f"/{container_name(place.environment, name)}" in (attrs.get("Names") or ())
+    }
+    return [
+        attrs
+        for attrs in shown
+        if (name := (attrs.get("Labels") or {}).get(instance, "")) not in by_own_name
+        or f"/{container_name(place.environment, name)}" in (attrs.get("Names") or ())
+    ]
 
 
 def _recognised(attrs: Attrs, ways: Reach, ahead: timedelta) -> StartedContainer | None:

@@ -61,6 +61,12 @@ def bring(
     return Brought(found, reference)
 
 
+def ids_of(artifact: Artifact, store: ArtifactStore, home: Path) -> frozenset[str]:
+    """What an engine may call its image. Errors are those of its store, if this home never started it."""
+    raw = _manifest(artifact, store, home)
+    return frozenset({artifact.digest, str(oci.checked_manifest(raw)["config"]["digest"])})
+
+
 def _manifest(artifact: Artifact, store: ArtifactStore, home: Path) -> bytes:
     """Kept beside our things once it was read: what runs can be told, and started again, while its registry is down."""
     kept = home / "manifests" / oci.hex_of(artifact.digest)

@@ -19,10 +19,12 @@ from tasks.adapters.memory_changes import (
     without_instance,
 )
 from tasks.adapters.memory_faults import Fault, Moment, strike, wall_clock
+from tasks.adapters.memory_inspection import Tampering, inspected
 from tasks.adapters.memory_traffic import Behaviour, Counters
 from tasks.adapters.safety import refuse_unsafe
 from tasks.errors import LateWriterError, MetricsUnreadableError, NotReadyError, TransientError
 from tasks.evidence import Scanned, ScanNotDone, ScanReport
+from tasks.inspection import Inspection
 from tasks.model import (
     Action,
     Artifact,
@@ -50,7 +52,7 @@ class World:
     """Everything outside. Its ports are `fleet`, `metrics`, `prober` and `scanner`; the rest is for tests to set and read.
 
     `behaviours` says how instances of a digest behave, `demand_per_second` how many requests users send to each
-    environment. `applied` lists the actions that took effect, `started` the digest of every instance ever started,
+    environment, `tampering` what somebody did past us. `applied` lists the actions that took effect, `started` the digest of every instance ever started,
     `watch` is told before and after of every smallest change.
     """
 
@@ -60,6 +62,7 @@ class World:
         self.behaviours: dict[str, Behaviour] = {}
         self.scans: dict[str, ScanReport | ScanNotDone] = {}
         self.metrics_outage = ""
+        self.tampering: dict[Environment, Tampering] = {}
         self.applied: list[Action] = []
         self.started: list[str] = []
         self.watch: Callable[[FleetStatus, FleetStatus], None] = lambda before, after: None
@@ -68,6 +71,7 @@ class World:
         self.metrics = MemoryMetrics(self)
         self.prober = MemoryProber(self)
         self.scanner = MemoryScanner(self)
+        self.inspector = MemoryInspector(self)
         self._places: dict[Environment, Place] = {}
         self._faults: list[Fault] = []
         self._numbers = itertools.count(1)
@@ -267,6 +271,19 @@ class MemoryScanner:
         now = self._world.clock()
         clean = ScanReport(artifact.digest, "memory", now, now, packages=1)
         return self._world.scans.get(artifact.digest, clean)
+
+
+class MemoryInspector:
+    """The Inspector port of a world: what `tampering` says of an environment."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def look(self, environment: Environment) -> Inspection:
+        with self._world.lock:
+            status = self._world.place(environment).status
+            done = self._world.tampering.get(environment, Tampering())
+            return inspected(status, done, self._world.clock())
 
 
 WORLDS: Final[dict[str, World]] = {}

@@ -11,6 +11,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from tasks.errors import CorruptError
 from tasks.evidence import Quarantine, QuarantineKind
+from tasks.inspection import Drift
 from tasks.journal.samples import PACKED, packed, unpacked
 from tasks.model import (
     Artifact,
@@ -45,6 +46,8 @@ class EventKind(StrEnum):
     WARM_ENDED = "warm ended"
     WENT_DOWN = "went down"
     HEALED = "healed"
+    DRIFT_FOUND = "drift found"
+    DRIFT_LEFT = "drift left"
     RELEASE_FINISHED = "release finished"
     QUARANTINED = "quarantined"
     QUARANTINE_LIFTED = "quarantine lifted"
@@ -175,7 +178,26 @@ class WentDown:
 
 @dataclass(frozen=True)
 class Healed:
+    """`cured`: causes of the drift that this took away (`Drift.cause`), if it was healed for drift."""
+
     reason: str
+    cured: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DriftFound:
+    """All drift that stands in the environment now, written when it is not what the line before said. None: it is over."""
+
+    drift: tuple[Drift, ...]
+
+
+@dataclass(frozen=True)
+class DriftLeft:
+    """It was healed `times` times, and came back: it is left to people until then."""
+
+    drift: Drift
+    times: int
+    until: datetime
 
 
 @dataclass(frozen=True)
@@ -218,6 +240,8 @@ Body = (
     | WarmEnded
     | WentDown
     | Healed
+    | DriftFound
+    | DriftLeft
     | ReleaseFinished
     | Quarantined
     | QuarantineLifted
@@ -239,6 +263,8 @@ BODIES: Final[dict[EventKind, type[Body]]] = {
     EventKind.WARM_ENDED: WarmEnded,
     EventKind.WENT_DOWN: WentDown,
     EventKind.HEALED: Healed,
+    EventKind.DRIFT_FOUND: DriftFound,
+    EventKind.DRIFT_LEFT: DriftLeft,
     EventKind.RELEASE_FINISHED: ReleaseFinished,
     EventKind.QUARANTINED: Quarantined,
     EventKind.QUARANTINE_LIFTED: QuarantineLifted,

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from tasks.chain import FIRST, hash_of
 from tasks.errors import CorruptError
 from tasks.evidence import Quarantine
+from tasks.inspection import Drift
 from tasks.journal.events import (
     EVERY_SERVICE,
     Approved,
@@ -16,6 +17,8 @@ from tasks.journal.events import (
     Body,
     Bypassed,
     Deployed,
+    DriftFound,
+    DriftLeft,
     EventKind,
     Healed,
     Promoted,
@@ -51,6 +54,8 @@ __all__ = [  # the words of events.py are said here, too: flows need one address
     "ChainBreak",
     "Continuation",
     "Deployed",
+    "DriftFound",
+    "DriftLeft",
     "EnvironmentState",
     "EventKind",
     "Healed",
@@ -145,7 +150,8 @@ class RolloutState:
 
 @dataclass(frozen=True)
 class EnvironmentState:
-    """`vetted`: what was promoted here and not rolled back since, oldest first. `last_outcome` is a sentence."""
+    """`vetted`: what was promoted here and not rolled back since, oldest first. `last_outcome` is a sentence. `drift`: what
+    the last look for drift found."""
 
     environment: Environment
     stable: Deployed | None = None
@@ -155,6 +161,7 @@ class EnvironmentState:
     vetted: tuple[Deployed, ...] = ()
     down: bool = False
     last_outcome: str = ""
+    drift: tuple[Drift, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -271,6 +278,8 @@ def _environment_after(
             )
         case Healed():
             return replace(state, last_outcome=f"healed: {body.reason}")
+        case DriftFound(found):
+            return replace(state, drift=found)
         case _:
             return state
 
@@ -323,6 +332,7 @@ def _rolled_back(state: EnvironmentState, body: RolledBack) -> EnvironmentState:
         stable=body.to,
         vetted=tuple(one for one in state.vetted if one.artifact.digest != gone),
         last_outcome=f"{was}rolled back to {body.to.release}: {body.reason}",
+        drift=state.drift,
     )
 
 

@@ -21,12 +21,15 @@ from flows.words import (
     verdict_of,
 )
 from tasks.evidence import Quarantine, QuarantineKind
+from tasks.inspection import Cure, Drift, DriftKind
 from tasks.journal.events import (
     KINDS,
     Approved,
     BakedBody,
     Body,
     Bypassed,
+    DriftFound,
+    DriftLeft,
     Healed,
     Promoted,
     Quarantined,
@@ -141,6 +144,16 @@ def test_the_holder_of_a_lease_is_a_process_or_whatever_it_calls_itself() -> Non
     assert holder(Lease("hello", "prod", "somebody", 1, NOON)) == "somebody"
 
 
+DRIFT = Drift(
+    DriftKind.SETTINGS,
+    "r1",
+    "r1-a",
+    "Memory",
+    "Memory is 2",
+    "1",
+    Cure.REPLACE,
+    NOON,
+)
 TOLD: list[tuple[Body, str]] = [
     (BakedBody(SOURCE, artifact(1), True), "baked before from the same inputs"),
     (release_started(1), "https://git.example/hello@aaaaaaaaaaaa"),
@@ -159,6 +172,15 @@ TOLD: list[tuple[Body, str]] = [
     (WarmEnded(), "no longer kept warm"),
     (WentDown(), "taken down"),
     (Healed("one had died"), "healed: one had died"),
+    (
+        DriftFound((DRIFT, DRIFT)),
+        "drift: r1-a: settings were changed: Memory is 2 (should be: 1), since 2026-03-01 12:00:00 UTC; and 1 more",
+    ),
+    (DriftFound(()), "no drift any more"),
+    (
+        DriftLeft(DRIFT, 3, NOON),
+        "healed 3 times and back again, so it is left to people until 2026-03-01 12:00:00 UTC: r1-a: settings",
+    ),
     (ReleaseFinished("promoted in prod"), "promoted in prod"),
     (
         Quarantined(Quarantine(QuarantineKind.PACKAGE, "leaky@*", "stolen key", "ann", NOON)),
