@@ -5,37 +5,54 @@ from collections.abc import Iterator
 from flows.tenure import tenure
 from tasks import platforms
 from tasks.adapters.prefect_server import LocalPrefectServer
-from tasks.errors import NotFoundError
+from tasks.errors import BakewellError, NotFoundError, TransientError
 from tasks.journal.rules import EnvironmentState, WentDown, fold
 
 
 def take_down(service: str | None, environment: str | None, everything: bool) -> Iterator[str]:
-    """Stop instances and splitter of the named environments (all, if `everything`); says what was stopped."""
+    """Stop instances and splitter of the named environments (all, if `everything`); says what was stopped.
+
+    One that cannot be stopped keeps no other from it. TransientError at the end if there was one, NotFoundError if nothing
+    of that name runs.
+    """
     states = [
         state
         for state in fold(platforms.journal().events(service)).environments.values()
-        if environment in (None, state.environment.name) and _is_up(state)
+        if environment in (None, state.environment.name) and _may_be_up(state)
     ]
     if not states and not everything:
         raise NotFoundError(
             f"{service} {environment or ''} does not run anywhere; `bakewell status` lists what does"
         )
+    left = []
     for state in states:
-        yield stop(state)
+        try:
+            yield stop(state)
+        except BakewellError as error:
+            left.append(f"{state.environment.service} {state.environment.name}: {error}")
     if everything:
-        stopped = LocalPrefectServer(platforms.home()).stop()
-        yield (
-            "the local Prefect server was stopped"
-            if stopped
-            else "no local Prefect server was running"
+        yield stop_server()
+    if left:
+        raise TransientError(
+            f"asked to take {len(states)} environments down; {len(left)} may still run: {'; '.join(left)}"
         )
 
 
-def _is_up(state: EnvironmentState) -> bool:
-    """Or half down: an earlier `down` may have been killed after its journal entry."""
+def stop_server() -> str:
+    stopped = LocalPrefectServer(platforms.home()).stop()
+    return (
+        "the local Prefect server was stopped" if stopped else "no local Prefect server was running"
+    )
+
+
+def _may_be_up(state: EnvironmentState) -> bool:
+    """Or half down: an earlier `down` may have been killed after its journal entry. Who cannot be asked may be up."""
     if not state.down:
         return True
-    found = platforms.connect(state.environment.platform).fleet.read(state.environment)
+    try:
+        found = platforms.connect(state.environment.platform).fleet.read(state.environment)
+    except BakewellError:
+        return True
     return bool(found.groups or found.endpoint)
 
 

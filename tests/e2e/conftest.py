@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -114,6 +115,13 @@ def _environment(process: psutil.Process) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def bakewell() -> Iterator[Bakewell]:
+    with home_of_its_own() as found:
+        yield found
+
+
+@contextmanager
+def home_of_its_own() -> Iterator[Bakewell]:
+    """Nothing of it is left."""
     folder = Path(tempfile.mkdtemp(prefix="bkw-"))
     command = Bakewell(folder)
     command.fresh_database()

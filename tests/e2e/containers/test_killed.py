@@ -2,25 +2,18 @@
 
 import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from flows.load import LoadGenerator, LoadSummary
 from tests.e2e.conftest import Bakewell, Service
-from tests.e2e.docker_service import Yard, dockerfile_service, yard
+from tests.e2e.docker_service import Yard, dockerfile_service
 from tests.e2e.test_killed import endpoint, kill_a_release, recover
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.timeout(600)]
 KILLS = 5
 RATE = 60
-
-
-@pytest.fixture
-def there(tmp_path: Path) -> Iterator[Yard]:
-    with yard(tmp_path / "yard") as found:
-        yield found
 
 
 def test_a_rollout_of_containers_killed_at_any_moment_is_taken_back_or_finished_and_no_user_notices(

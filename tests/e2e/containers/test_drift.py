@@ -1,24 +1,17 @@
 """Somebody tampers with running containers by hand: it is found, and healed by replacement of exactly those, under load."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from flows.load import LoadGenerator
 from tests.e2e.conftest import Bakewell
-from tests.e2e.docker_service import Yard, dockerfile_service, yard
+from tests.e2e.docker_service import Yard, dockerfile_service
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.timeout(400)]
 DRIFTED = 6
 RATE = 200
 REPLICAS = 3
-
-
-@pytest.fixture
-def there(tmp_path: Path) -> Iterator[Yard]:
-    with yard(tmp_path / "yard") as found:
-        yield found
 
 
 def tampered(there: Yard, one: str, other: str) -> dict[str, tuple[str, ...]]:

@@ -1,6 +1,5 @@
 """The story of a Dockerfile service in real containers: promoted, stopped, gone back to, quarantined, taken down; users notice nothing."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +7,11 @@ import pytest
 
 from flows.load import LoadGenerator
 from tests.e2e.conftest import Bakewell, Service
-from tests.e2e.docker_service import Yard, dockerfile_service, yard
+from tests.e2e.docker_service import Yard, dockerfile_service
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.timeout(600)]
 BAD_INPUT, STOPPED = 2, 3
 RATE = 200
-
-
-@pytest.fixture(scope="module")
-def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
-    with yard(tmp_path_factory.mktemp("yard")) as found:
-        yield found
 
 
 def place(bakewell: Bakewell, service: Service) -> Any:
