@@ -91,9 +91,9 @@ def test_layers_that_the_engine_has_are_not_sent_again(
     store.streamed.clear()
     found = brought(two, store, tmp_path)
     assert found.image.id in (two.digest, config_digest(store, two))
-    its_own = json.loads(store.manifest(two.digest))["layers"][1]["digest"]
+    layers = [one["digest"] for one in json.loads(store.manifest(two.digest))["layers"]]
     classic = client.info()["Driver"] == "overlay2"
-    assert store.streamed == [its_own] or not classic
+    assert [one for one in store.streamed if one in layers] == layers[1:] or not classic
 
 
 class Counting(LayoutStore):

@@ -1,7 +1,9 @@
 """The Docker platform as a Ground: real containers on an engine of the tests' own, behind the real Envoy."""
 
+import gc
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -105,6 +107,15 @@ def docker_ground(
             yield Ground(fleet, environment, made, partial(kill, engine.host, home))
         finally:
             clean_up(engine.host, home)
+            collect()
+
+
+def collect() -> None:
+    """What the SDK opened to an engine that was not there it leaves to the garbage collector, which complains."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        docker_engine.forget()
+        gc.collect()
 
 
 def clean_up(host: str, home: Path) -> None:
