@@ -28,14 +28,15 @@ class Told:
         if not isinstance(aux, str):
             return
         try:
-            parts = list(fields(base64.b64decode(aux)))
+            parts = [
+                (number, dict(fields(value)))
+                for number, value in fields(base64.b64decode(aux))
+                if number in (VERTEXES, LOGS) and isinstance(value, bytes)
+            ]
         except (ValueError, IndexError):
             return
-        for number, value in parts:
-            if number == VERTEXES and isinstance(value, bytes):
-                yield from self._vertex(_one_each(value))
-            elif number == LOGS and isinstance(value, bytes):
-                yield from self._log(_one_each(value))
+        for number, part in parts:
+            yield from self._vertex(part) if number == VERTEXES else self._log(part)
 
     def _vertex(self, vertex: dict[int, bytes | int]) -> Iterator[str]:
         digest, name = _text(vertex.get(DIGEST)), _text(vertex.get(NAME))
@@ -86,10 +87,6 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if byte < 0x80:
             return value, at
-
-
-def _one_each(message: bytes) -> dict[int, bytes | int]:
-    return dict(fields(message))
 
 
 def _text(value: bytes | int | None) -> str:

@@ -73,21 +73,29 @@ def find_buildx() -> Path:
 
 
 def build_with(
-    secrets: Mapping[str, Secret], order: Order, say: Callable[[str], None]
+    secrets: Mapping[str, Secret],
+    order: Order,
+    say: Callable[[str], None],
+    hide: Callable[[str], str],
 ) -> BuiltImage:
-    """As docker_build.build; errors alike. The process ends with ours, and so does the build."""
+    """As docker_build.build; errors alike. `hide` is done to each line first: a step may write what it should not."""
     program, there = find_buildx(), engine()
     with translated("the engine for its version"):
         version = str(there.client.version()["Version"])
     say(f"building with {program.name} on Docker Engine {version}")
-    last = deque[str](maxlen=LAST_LINES)
     environment = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
-    with _running(
-        _command(program, secrets, order), order, environment | {"DOCKER_HOST": there.address}
-    ) as lines:
-        for line in lines:
-            last.append(line)
-            say(line)
+    command, last = _command(program, secrets, order), deque[str](maxlen=LAST_LINES)
+    with _running(command, order, environment | {"DOCKER_HOST": there.address}) as process:
+        silence = _Silence(process)
+        try:
+            for line in _lines(process, silence):
+                last.append(hide(line))
+                say(last[-1])
+        finally:
+            silence.end()
+        code = process.wait(SILENT_SECONDS)
+    if code:
+        raise _failed(order, code, silence.killed, "\n".join(last))
     return BuiltImage(
         order.name, (("docker-engine", version), ("dockerfile-builder", "buildkit by buildx"))
     )
@@ -118,9 +126,8 @@ def _command(program: Path, secrets: Mapping[str, Secret], order: Order) -> list
 @contextmanager
 def _running(
     command: Sequence[str], order: Order, environment: Mapping[str, str]
-) -> Iterator[Iterator[str]]:
-    """Its lines. It is killed when it was silent for too long, and when the block is left early."""
-    last = deque[str](maxlen=LAST_LINES)
+) -> Iterator["subprocess.Popen[str]"]:
+    """It does not outlive the block."""
     with order.context.open("rb") as context:
         process = subprocess.Popen(
             command,
@@ -132,34 +139,32 @@ def _running(
             env=dict(environment),
             start_new_session=True,
         )
-    silence = _Silence(process)
     try:
-        yield _lines(process, silence, last)
-        code = process.wait(SILENT_SECONDS)
+        yield process
     finally:
-        silence.end()
         _kill(process)
-    if silence.killed:
-        raise TransientError(
-            f"asked to build {order.dockerfile}; docker-buildx said nothing for {SILENT_SECONDS} s and was ended; bake again"
-        )
-    if code:
-        told = "\n".join(last)
-        raise RefusedError(
-            f"asked to build {order.dockerfile}; it failed (docker-buildx ended with {code}); its last lines:\n{told}\n"
-            "correct the Dockerfile or what it needs, then bake again"
-        )
 
 
-def _lines(
-    process: "subprocess.Popen[str]", silence: "_Silence", last: "deque[str]"
-) -> Iterator[str]:
+def _lines(process: "subprocess.Popen[str]", silence: "_Silence") -> Iterator[str]:
     assert process.stdout is not None
     for line in process.stdout:
         silence.broken()
         if text := line.rstrip():
-            last.append(text)
             yield text
+
+
+def _failed(order: Order, code: int, was_silent: bool, last: str) -> TransientError | RefusedError:
+    """An engine that is lost meanwhile is told by its own error."""
+    if was_silent:
+        return TransientError(
+            f"asked to build {order.dockerfile}; docker-buildx said nothing for {SILENT_SECONDS} s and was ended; bake again"
+        )
+    with translated(f"to build {order.dockerfile}"):
+        engine().client.ping()
+    return RefusedError(
+        f"asked to build {order.dockerfile}; it failed (docker-buildx ended with {code}); its last lines:\n{last}\n"
+        "correct the Dockerfile or what it needs, then bake again"
+    )
 
 
 class _Silence:

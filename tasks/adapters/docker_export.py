@@ -3,16 +3,18 @@
 import json
 import tarfile
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from docker.errors import ImageNotFound
 
-from tasks.adapters.docker_build import log_in
+from tasks.adapters.docker_build import CONNECT_SECONDS, SILENT_SECONDS, log_in
 from tasks.adapters.docker_engine import engine, translated
 from tasks.errors import CorruptError, RefusedError, TransientError
 
+CHUNK = 1024 * 1024
 DENIED = (
     "denied",
     "unauthorized",
@@ -53,8 +55,11 @@ def save(name: str, skipped: int, work: Path) -> SavedImage:
     """The image in `work`, without its first `skipped` layers."""
     path = work / "saved.tar"
     with translated(f"the engine to save {name}"), path.open("wb") as file:
-        for part in engine().client.api.get_image(name):
-            file.write(part)
+        api, patience = engine().client.api, (CONNECT_SECONDS, SILENT_SECONDS)
+        answer = api._get(api._url("/images/{0}/get", name), stream=True, timeout=patience)
+        with closing(answer):
+            api._raise_for_status(answer)
+            file.writelines(answer.iter_content(CHUNK))
     try:
         with tarfile.open(path, mode="r:") as saved:
             return _read(saved, skipped, work)
@@ -71,7 +76,7 @@ def _read(saved: tarfile.TarFile, skipped: int, work: Path) -> SavedImage:
         layers.append(work / f"saved-{number}")
         source = _file(saved, name)
         with layers[-1].open("wb") as target:
-            while part := source.read(1024 * 1024):
+            while part := source.read(CHUNK):
                 target.write(part)
     return SavedImage(_file(saved, described["Config"]).read(), tuple(layers))
 

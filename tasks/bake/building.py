@@ -1,6 +1,7 @@
 """The recipe of a Dockerfile: a Docker engine builds, and what it built is made the same for the same inputs."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from tasks.adapters import docker_build, docker_buildx
@@ -49,7 +50,8 @@ class Build:
             docker_build.fetch_images(self._pulled(), kitchen.say)
             order = self._order(context, staging.name, staging.tag, kitchen.fresh)
             if secrets:
-                built = docker_buildx.build_with(secrets, order, kitchen.say)
+                hide = partial(leaks.hidden, secrets=sought)
+                built = docker_buildx.build_with(secrets, order, kitchen.say, hide)
             else:
                 built = docker_build.build(order, kitchen.say)
             parts = take_out(staging, base, kitchen)

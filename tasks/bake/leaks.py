@@ -41,6 +41,14 @@ def leaked(parts: Iterable[bytes], secrets: Mapping[str, tuple[bytes, ...]]) -> 
     return None
 
 
+def hidden(text: str, secrets: Mapping[str, tuple[bytes, ...]]) -> str:
+    """For a log: with the name of each secret instead of the secret."""
+    for name, wanted in secrets.items():
+        for one in wanted:
+            text = text.replace(one.decode(errors="replace"), f"[secret {name}]")
+    return text
+
+
 def _windows(parts: Iterable[bytes], overlap: int) -> Iterator[bytes]:
     before = b""
     for part in parts:

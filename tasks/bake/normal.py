@@ -24,7 +24,7 @@ VOLATILE: Final = re.compile(
 )
 # Mounted over by every engine while a step runs; some leave behind what they mounted on, and the folder it was in.
 STUBS: Final = frozenset({"etc/resolv.conf", "etc/hosts", "etc/hostname", ".dockerenv"})
-MOUNTED_ON: Final = frozenset({"dev", "proc", "sys", "etc"})
+MOUNTED_ON: Final = ("dev", "proc", "sys", "etc", "run/secrets")
 RUN_SETTINGS: Final = (
     *(
         "Env",
@@ -88,8 +88,11 @@ def normal(members: Iterable[Member], left_out: frozenset[str] = frozenset()) ->
     """
     found = {clean.path: clean for clean in map(_clean, members) if clean.path}
     kept = {path for path, one in found.items() if not _is_left_out(one, left_out)}
-    full = {path.partition("/")[0] for path in kept if "/" in path}
-    kept -= {path for path in MOUNTED_ON - full if path in found and _is_bare(found[path])}
+    for path in MOUNTED_ON:
+        if _is_bare(path, found, kept):
+            kept.discard(path)
+            if path == "run/secrets" and _is_bare("run", found, kept):
+                kept.discard("run")
     gone = found.keys() - kept
     chosen = [found[path] for path in kept if found[path].kind is not MemberKind.HARD_LINK]
     groups = _hard_linked(found)
@@ -134,8 +137,11 @@ def _is_left_out(member: Member, below: frozenset[str]) -> bool:
     return member.stale or stub or VOLATILE.fullmatch(member.path) is not None
 
 
-def _is_bare(folder: Member) -> bool:
-    """As engines make them: root's, and for all to read."""
+def _is_bare(path: str, found: Mapping[str, Member], kept: set[str]) -> bool:
+    """A folder as engines make it, root's and for all to read, with nothing in it."""
+    if path not in kept or any(one.startswith(f"{path}/") for one in kept):
+        return False
+    folder = found[path]
     made = (folder.kind, folder.mode, folder.owner, folder.group)
     return made == (MemberKind.FOLDER, 0o755, 0, 0) and not folder.attributes
 

@@ -122,19 +122,19 @@ def test_the_base_keeps_its_layers_and_what_stands_above_is_as_the_dockerfile_sa
     }
     config = config_of(store, baked)
     assert config["created"] == "1970-01-01T00:00:00Z"
-    assert config["config"]["Cmd"] == ["/bin/httpd", "-f", "-p", "8080", "-h", "/srv/www"]
+    assert config["config"]["Cmd"] == ["/bin/httpd", "-f", "-p", "8080", "-h", "/site/www"]
     assert config["config"]["Env"][-1] == "MODE=quiet"
     assert config["config"]["User"] == "1000:1000"
     members = layers_of(store, baked)
     assert [sorted(names) for names in members] == [
-        ["srv", *(f"srv/{name}" for name in ("here", "www"))]
-        + [f"srv/www/{name}" for name in ("again.html", "cgi", "index.html", "link")],
-        ["srv", "srv/app", "srv/app/run.sh"],
-        ["etc", "etc/.wh.motd", "srv", "srv/app", "srv/app/run.sh", "srv/work"],
+        ["site", *(f"site/{name}" for name in ("here", "www"))]
+        + [f"site/www/{name}" for name in ("again.html", "cgi", "index.html", "link")],
+        ["site", "site/app", "site/app/run.sh"],
+        ["etc", "etc/.wh.motd", "site", "site/app", "site/app/run.sh", "site/work"],
     ]
-    assert members[0]["srv/www/index.html"].linkname == "srv/www/again.html"
-    assert members[2]["srv/app/run.sh"].mode == 0o700
-    assert members[2]["srv/work"].mode == 0o1777
+    assert members[0]["site/www/index.html"].linkname == "site/www/again.html"
+    assert members[2]["site/app/run.sh"].mode == 0o700
+    assert members[2]["site/work"].mode == 0o1777
     assert {one.mtime for layer in members for one in layer.values()} == {0}
 
 
@@ -142,13 +142,13 @@ def test_the_image_pulls_by_digest_and_runs(ground: Ground, registry: Registry) 
     baked = ground.bake(RegistryStore(f"{registry.host}/runs/hello"))
     said = ground.client.containers.run(
         ground.client.images.pull(baked.artifact.reference),
-        ["/bin/sh", "-c", "cat www/index.html here; ls -l /etc/motd /srv/app/run.sh || true; pwd"],
+        ["/bin/sh", "-c", "cat www/index.html here; ls -l /etc/motd /site/app/run.sh || true; pwd"],
         remove=True,
         stderr=True,
     ).decode()
     assert "hello, world\nhere" in said
     assert "/etc/motd: No such file" in said
-    assert said.endswith("/srv\n")
+    assert said.endswith("/site\n")
 
 
 def test_the_log_of_the_build_is_told_while_it_runs(ground: Ground) -> None:
@@ -203,7 +203,7 @@ def test_known_inputs_are_found_again_without_an_engine(
 def test_what_went_in_is_told_for_the_provenance(ground: Ground) -> None:
     found = ground.bake().materials
     assert (found.base, found.images) == (ground.base, ())
-    assert [path for path, _ in found.files] == [".dockerignore", "Dockerfile", "app/run.sh"]
+    assert [path for path, _ in found.files] == ["Dockerfile", "app/run.sh"]
     assert dict(found.builder)["dockerfile-builder"] == "buildkit"
 
 

@@ -6,7 +6,9 @@ from typing import Any, Final
 import pytest
 
 from tasks.adapters.dockerfile_parser import read_dockerfile
+from tasks.adapters.dockerignore import kept_paths
 from tasks.bake.bakery import read_inputs
+from tasks.bake.tree import read_context
 from tasks.dockerfile import Images, canonical, examine, expanded
 from tasks.errors import InvalidInputError
 from tasks.recipes import DockerfileBake
@@ -217,3 +219,61 @@ def test_variables_are_as_in_from(text: str, wanted: str) -> None:
 )
 def test_a_reference_has_one_spelling(short: str, wanted: str) -> None:
     assert canonical(f"{short}@{ONE}") == f"{wanted}@{ONE}"
+
+
+# ---- the context ---------------------------------------------------------------------------------
+
+
+def context(tmp_path: Path, ignored: str, name: str = ".dockerignore") -> list[str]:
+    for path in ("Dockerfile", "a.log", "app/a.py", "app/b.log", "doc/x/y", "doc/x/keep"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(path)
+    (tmp_path / name).write_text(ignored)
+    return [one.path for one in read_context(tmp_path, kept_paths(tmp_path, "Dockerfile"))]
+
+
+WHOLE: Final = [
+    *(
+        "Dockerfile",
+        "a.log",
+        "app",
+        "app/a.py",
+        "app/b.log",
+        "doc",
+        "doc/x",
+        "doc/x/keep",
+        "doc/x/y",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("ignored", "gone"),
+    [
+        ("", set()),
+        ("# app\n\n", set()),
+        ("*.log\n", {"a.log"}),
+        ("**/*.log\n", {"a.log", "app/b.log"}),
+        ("app\n", {"app", "app/a.py", "app/b.log"}),
+        ("doc\n!doc/x/keep\n", {"doc/x/y"}),
+        ("Dockerfile\n.dockerignore\n", set()),
+        ("*\n", set(WHOLE) - {"Dockerfile"}),
+    ],
+)
+def test_the_context_is_what_dockerignore_leaves_and_the_dockerfile(
+    tmp_path: Path, ignored: str, gone: set[str]
+) -> None:
+    assert context(tmp_path, ignored) == [path for path in WHOLE if path not in gone]
+
+
+def test_a_dockerfile_may_have_an_ignore_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / ".dockerignore").write_text("*\n")
+    found = context(tmp_path, "app\n", "Dockerfile.dockerignore")
+    assert found == [path for path in WHOLE if not path.startswith("app")]
+
+
+def test_a_link_that_leads_out_is_refused_unless_it_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to("/etc")
+    with pytest.raises(InvalidInputError, match="leads to /etc, outside"):
+        context(tmp_path, "")
+    assert context(tmp_path, "out\n") == WHOLE

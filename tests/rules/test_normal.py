@@ -130,6 +130,9 @@ def test_what_engines_mount_over_leaves_nothing() -> None:
     assert paths(*stubs, folder("proc"), folder("sys"), folder("dev")) == []
     assert paths(file("etc/hosts", size=9), folder("etc")) == ["etc", "etc/hosts"]
     assert paths(folder("etc", 0o700)) == ["etc"]
+    assert paths(folder("run"), folder("run/secrets")) == []
+    assert paths(folder("run"), folder("run/secrets"), file("run/x")) == ["run", "run/x"]
+    assert paths(folder("run")) == ["run"]
 
 
 def test_byte_code_for_a_source_of_one_time_is_left_out_and_other_byte_code_is_kept() -> None:

@@ -7,6 +7,7 @@ engines on one machine would share a bridge and chains of iptables (whoever star
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -60,8 +61,11 @@ class TestEngine:
 
 
 def is_up(host: str) -> bool:
-    """Asked without the SDK: a client of it that finds nobody leaves its socket open."""
+    """Asked without the SDK: a client of it that finds nobody leaves its socket open, and so does httpx."""
     path = host.removeprefix("unix://")
+    with socket.socket(socket.AF_UNIX) as probe:
+        if path != host and probe.connect_ex(path):
+            return False
     transport = httpx.HTTPTransport(uds=path) if path != host else httpx.HTTPTransport()
     base = "http://engine" if path != host else host.replace("tcp://", "http://")
     try:

@@ -40,17 +40,17 @@ ARG GREETING=hello
 FROM {base} AS build
 ARG GREETING
 RUN mkdir -p /out/www/cgi && echo "$GREETING, world" > /out/www/index.html && echo "made at build time"
-RUN ln /out/www/index.html /out/www/again.html && ln -s index.html /out/www/link && date > /tmp/when
+RUN ln /out/www/index.html /out/www/again.html && ln -s index.html /out/www/link && cd /tmp && date > when
 RUN echo here > /out/here
 FROM {base} AS slim
-COPY --from=build /out /srv
+COPY --from=build /out /site
 FROM slim
-COPY app /srv/app
-RUN chmod 700 /srv/app/run.sh && rm /etc/motd && mkdir -m 1777 /srv/work
-WORKDIR /srv
+COPY app /site/app
+RUN chmod 700 /site/app/run.sh && rm /etc/motd && mkdir -m 1777 /site/work
+WORKDIR /site
 USER 1000:1000
 ENTRYPOINT ["/bin/httpd"]
-CMD ["-f", "-p", "8080", "-h", "/srv/www"]
+CMD ["-f", "-p", "8080", "-h", "/site/www"]
 """
 
 
