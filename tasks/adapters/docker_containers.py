@@ -115,7 +115,9 @@ _OWN: Final = (
 
 
 def _address(attrs: Attrs, ways: Reach) -> str:
-    """Empty if it has none (yet, or any more)."""
+    """Empty if it has none (yet, or any more), and while it is paused: nobody has to wait to see that it does not answer."""
+    if attrs["State"] == "paused":
+        return ""
     tcp = [port for port in attrs.get("Ports") or () if port.get("Type") == "tcp"]
     listening = min((port["PrivatePort"] for port in tcp), default=0)
     if ways.publish_on is not None:

@@ -53,6 +53,11 @@ def engine() -> Engine:
         return _connected(address, secured, os.getpid())
 
 
+def forget() -> None:
+    """Connect anew when an engine is asked for next."""
+    _connected.cache_clear()
+
+
 @cache
 def _connected(address: str, secured: tuple[str, str], process: int) -> Engine:
     """Once a process: a client has connections, which a forked child must not share. `secured` decides how from_env connects."""

@@ -23,6 +23,8 @@ DEFAULT_PORT: Final = 8080
 MB: Final = 2**20
 LOG_FILES: Final = 2
 UNLIMITED: Final = -1  # how the engine says that it cannot limit swap, or was told not to
+INIT_PATHS: Final = frozenset({"/sbin", "/sbin/docker-init"})
+"""What the engine itself adds to an image without them, to mount its init there: nobody's change."""
 
 # Whatever widens what it may do, or can be changed by `docker update`: as the engine names it in HostConfig.
 _HOST_SETTINGS: Final = (

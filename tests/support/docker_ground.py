@@ -1,18 +1,20 @@
 """The Docker platform as a Ground: real containers on an engine of the tests' own, behind the real Envoy."""
 
+import gc
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import docker
 import docker.errors
 import pytest
 
-from tasks.adapters import process_table
+from tasks.adapters import docker_engine, docker_images, process_table
 from tasks.adapters.docker import DockerFleet
 from tasks.adapters.docker_run import home_hash
 from tasks.adapters.envoy import binary
@@ -25,7 +27,7 @@ from tests.support.docker_images import HTTPD, busybox_image, shell
 from tests.support.engines import missing
 from tests.support.grounds import LAST_WORDS, Behaviour, Ground
 
-HERE = Environment("hello", "contract", "docker", ready_seconds=4, container=Container(32, 0.5, 32))
+HERE = Environment("hello", "contract", "docker", ready_seconds=2, container=Container(32, 0.5, 32))
 NEVER_READY = shell(f"echo '{LAST_WORDS}'; exec sleep 1000")
 
 
@@ -67,6 +69,21 @@ def kill(host: str, home: Path, address: str) -> None:
                 one.wait(timeout=10)
 
 
+KEPT: Final = set[tuple[str, str]]()
+
+
+def keep(host: str, artifact: Artifact) -> None:
+    """Have the image on the engine for all tests, under a name of the user's: to bring it each time would take the most."""
+    if (host, artifact.digest) in KEPT:
+        return
+    with tempfile.TemporaryDirectory() as home:
+        store = open_store(artifact.repository)
+        brought = docker_images.bring(docker_engine.engine(), artifact, store, Path(home), print)
+    with client_of(host) as client:
+        client.images.get(brought.image.id).tag("kept", artifact.short)
+    KEPT.add((host, artifact.digest))
+
+
 @contextmanager
 def docker_ground(
     engine: TestEngine, folder: Path, environment: Environment = HERE
@@ -80,12 +97,25 @@ def docker_ground(
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("DOCKER_HOST", engine.host)
         fleet = DockerFleet(home, open_store)
+
+        def made(version: str, behaviour: Behaviour) -> Artifact:
+            artifact = make_artifact(home, version, behaviour)
+            keep(engine.host, artifact)
+            return artifact
+
         try:
-            yield Ground(
-                fleet, environment, partial(make_artifact, home), partial(kill, engine.host, home)
-            )
+            yield Ground(fleet, environment, made, partial(kill, engine.host, home))
         finally:
             clean_up(engine.host, home)
+            collect()
+
+
+def collect() -> None:
+    """What the SDK opened to an engine that was not there it leaves to the garbage collector, which complains."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        docker_engine.forget()
+        gc.collect()
 
 
 def clean_up(host: str, home: Path) -> None:

@@ -70,11 +70,11 @@ def _config(
 
 @cache
 def _busybox() -> bytes:
-    """With its tools under their names, and /tmp: a place to mount on must be there."""
+    """And /tmp, open to all: a place to mount on must be there, and runc gives the mount its mode."""
     found = shutil.which("busybox")
     if found is None:
         engines.missing("needs busybox on PATH; on Debian: apt-get install busybox-static")
-    return _tar({"bin/busybox": (Path(found).read_bytes(), 0o755), "tmp/.keep": (b"", 0o644)})
+    return _tar({"bin/busybox": (Path(found).read_bytes(), 0o755), "tmp": (None, 0o1777)})
 
 
 @cache
@@ -82,11 +82,13 @@ def _packed(plain: bytes) -> bytes:
     return gzip.compress(plain, 1, mtime=0)
 
 
-def _tar(files: Mapping[str, tuple[bytes, int]]) -> bytes:
+def _tar(files: Mapping[str, tuple[bytes | None, int]]) -> bytes:
+    """A folder where there is no content."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path, (content, mode) in sorted(files.items()):
             member = tarfile.TarInfo(path)
-            member.size, member.mode = len(content), mode
-            archive.addfile(member, io.BytesIO(content))
+            member.size, member.mode = len(content or b""), mode
+            member.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
+            archive.addfile(member, io.BytesIO(content or b""))
     return packed.getvalue()
