@@ -7,6 +7,7 @@ engines on one machine would share a bridge and chains of iptables (whoever star
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -60,8 +61,10 @@ class TestEngine:
 
 
 def is_up(host: str) -> bool:
-    """Asked without the SDK: a client of it that finds nobody leaves its socket open."""
+    """Only who listens is asked: clients that find nobody at a path leave their socket open."""
     path = host.removeprefix("unix://")
+    if path != host and not _listens(path):
+        return False
     transport = httpx.HTTPTransport(uds=path) if path != host else httpx.HTTPTransport()
     base = "http://engine" if path != host else host.replace("tcp://", "http://")
     try:
@@ -69,6 +72,11 @@ def is_up(host: str) -> bool:
             return client.get(f"{base}/_ping").is_success
     except httpx.HTTPError:
         return False
+
+
+def _listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
 
 
 @contextmanager
