@@ -5,7 +5,7 @@ ended yet. An environment that somebody is changing is not asked about at all: i
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tasks.drift.instances import instance_drifts
@@ -71,10 +71,11 @@ def drifts(
     digests = {group.name: group.artifact.digest for group in wanted.spec.groups}
     by_instance = tuple(instance_drifts(inspection, digests))
     told = {one.instance for one in by_instance if one.kind in _NOT_RUNNING}
+    false = {one.instance for one in by_instance if one.kind in _NOT_OURS}
     by_fleet = (
         (_unfinished(wanted.unfinished),)
         if wanted.unfinished
-        else tuple(_fleet(wanted, status, inspection, told))
+        else tuple(_fleet(wanted, _without(status, false), inspection, told))
     )
     found = (
         *by_fleet,
@@ -88,6 +89,16 @@ def drifts(
 
 
 _NOT_RUNNING: Final = frozenset({DriftKind.ENDED, DriftKind.PAUSED})
+_NOT_OURS: Final = frozenset({DriftKind.FORGED, DriftKind.IMAGE})
+
+
+def _without(status: FleetStatus, names: set[str]) -> FleetStatus:
+    """What only says to be an instance fills no gap; routes to it are told as what it is."""
+    groups = (
+        replace(group, instances=tuple(one for one in group.instances if one.name not in names))
+        for group in status.groups
+    )
+    return replace(status, groups=tuple(groups))
 
 
 def _stays(one: Drift, inspection: Inspection, status: FleetStatus) -> bool:
