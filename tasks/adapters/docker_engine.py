@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import docker
 import docker.errors
 import requests
+import urllib3
 from docker import DockerClient
 
 from tasks.errors import NotFoundError, RefusedError, TransientError
@@ -22,6 +23,11 @@ from tasks.errors import NotFoundError, RefusedError, TransientError
 DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
 ANSWER_SECONDS: Final = 60
 CONNECTIONS: Final = 32
+# The last comes from the midst of an answer that is read as it comes: a build's log.
+_LOST: Final = (
+    *(docker.errors.DockerException, requests.exceptions.RequestException, OSError),
+    urllib3.exceptions.HTTPError,
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ def translated(asked: str) -> Iterator[None]:
     except docker.errors.APIError as error:
         kind = RefusedError if error.is_client_error() else TransientError
         raise kind(f"asked {asked}; the engine answered: {_said(error)}") from error
-    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+    except _LOST as error:
         raise TransientError(
             f"asked {asked}; it does not answer: {_shortest(error)}; see that the engine runs and that"
             " DOCKER_HOST (now:"

@@ -1,6 +1,7 @@
 """Dockerfiles baked by real engines into real stores: one digest, whoever builds; nothing is left behind."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -269,6 +270,24 @@ def test_a_build_ends_with_who_asked_for_it(ground: Ground) -> None:
         assert any("begun" in line for line in process.stdout if line.startswith("  "))
         process.kill()
     wait_for(lambda: not _runs("sleep 987"), 20, "the build to end")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_engine_that_is_lost_in_the_middle_is_told_as_something_to_try_again(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground.write("FROM {base}\nRUN echo begun && sleep 15\n" + RUNS)
+    with docker_engine() as own:  # the SDK leaves its socket open when it finds nobody
+        monkeypatch.setenv("DOCKER_HOST", own.host)
+
+        def kill(line: str) -> None:
+            if line.strip() == "begun":
+                own.stop(signal.SIGKILL)
+
+        folder, cache = ground.folder / "service", ground.folder / "cache"
+        with pytest.raises(TransientError, match="asked to build Dockerfile"):
+            bake(docker_service(), folder, layout(ground.folder), cache, kill)
+    assert not (ground.folder / "artifacts").exists()
 
 
 def _runs(command: str) -> bool:
