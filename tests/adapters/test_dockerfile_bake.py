@@ -24,6 +24,7 @@ from tasks.errors import (
     TransientError,
 )
 from tasks.ports import ArtifactStore
+from tests.support.denying import denying
 from tests.support.docker_engine import TestEngine, docker_engine
 from tests.support.dockerfiles import (
     WRITTEN,
@@ -180,6 +181,19 @@ def test_what_killed_bakes_left_is_swept_and_what_is_another_bakes_is_not(
     assert {one for one in ground.left_on_the_engine() if one.startswith(staging)} == kept
     for tag in ground.left_on_the_engine():
         ground.client.images.remove(tag)
+
+
+def test_where_no_staging_repository_may_be_the_image_comes_from_the_engine(
+    ground: Ground, registry: Registry
+) -> None:
+    direct = ground.bake(RegistryStore(f"{registry.host}/direct/hello"))
+    with denying(registry.host, "-staging") as way:
+        store = RegistryStore(f"{way}/denied/hello")
+        baked = ground.bake(store)
+        assert baked.artifact.digest == direct.artifact.digest
+        assert store.resolve(baked.artifact.digest)
+    assert any("saving it instead" in line for line in ground.said)
+    assert ground.left_on_the_engine() == []
 
 
 # ---- known inputs --------------------------------------------------------------------------------
