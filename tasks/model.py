@@ -91,6 +91,18 @@ class Label(StrEnum):
 
 
 @dataclass(frozen=True)
+class Container:
+    """What one container may use, where instances are containers. `cpus` in cores; `tmp_mb` is its /tmp, in memory; `log_mb`
+    is kept of its log on the engine. MB are 2**20 bytes."""
+
+    memory_mb: int = 512
+    cpus: float = 1.0
+    pids: int = 256
+    tmp_mb: int = 64
+    log_mb: int = 20
+
+
+@dataclass(frozen=True)
 class Environment:
     """A named place on one platform where one service runs. `listen_port` 0 = the platform chooses and keeps one.
 
@@ -102,6 +114,7 @@ class Environment:
     platform: str
     listen_port: int = 0
     ready_seconds: float = 60.0
+    container: Container = field(default_factory=Container)
 
     @property
     def key(self) -> str:

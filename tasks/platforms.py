@@ -127,22 +127,39 @@ def scanner(say: Callable[[str], None] = lambda _: None) -> Scanner:
     return TrivyScanner(home() / "trivy", store, say)
 
 
-def _process() -> Platform:
+Say = Callable[[str], None]
+
+
+def _process(say: Say) -> Platform:
     from tasks.adapters.envoy import EnvoyMetrics
     from tasks.adapters.probe import HttpProber
     from tasks.adapters.process import ProcessFleet
 
-    return Platform(ProcessFleet(home(), store), EnvoyMetrics(home()), HttpProber())
+    return Platform(ProcessFleet(home(), store, say), EnvoyMetrics(home()), HttpProber())
 
 
-def _memory() -> Platform:
+def _docker(say: Say) -> Platform:
+    from tasks.adapters import docker
+    from tasks.adapters.envoy import EnvoyMetrics
+    from tasks.adapters.probe import HttpProber
+
+    here = home()
+    metrics = EnvoyMetrics(here, lambda environment: docker.memory_bytes(here, environment))
+    return Platform(docker.DockerFleet(here, store, say), metrics, HttpProber())
+
+
+def _memory(say: Say) -> Platform:
     from tasks.adapters.memory import world_named
 
     world = world_named(str(home()))
     return Platform(world.fleet, world.metrics, world.prober)
 
 
-PLATFORMS: dict[str, Callable[[], Platform]] = {"process": _process, "memory": _memory}
+PLATFORMS: dict[str, Callable[[Say], Platform]] = {
+    "process": _process,
+    "docker": _docker,
+    "memory": _memory,
+}
 
 
 def metrics_for(
@@ -166,9 +183,10 @@ def past_metrics(
     return PrometheusMetrics(source, connect(environment.platform).fleet, slis)
 
 
-def connect(platform: str) -> Platform:
-    """The platform of that name. Adapters open connections only when used."""
+def connect(platform: str, say: Say = lambda _: None) -> Platform:
+    """The platform of that name. Adapters open connections only when used. `say` hears what people should know and no error
+    tells: that an instance had to be killed, that an image came from a mirror."""
     if platform not in PLATFORMS:
         known = ", ".join(sorted(PLATFORMS))
         raise InvalidInputError(f"platform {platform!r} is not known; known are: {known}")
-    return PLATFORMS[platform]()
+    return PLATFORMS[platform](say)

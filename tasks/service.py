@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
+from tasks.containers import ContainerSpec
 from tasks.model import Environment
 from tasks.recipes import HOST, NAME, Recipe
 from tasks.settings import MOVED, Contradiction, Name, shown_address
@@ -25,6 +26,7 @@ class PlatformName(StrEnum):
     """What can run instances today."""
 
     PROCESS = "process"
+    DOCKER = "docker"
     MEMORY = "memory"
 
 
@@ -199,6 +201,9 @@ class EnvironmentSpec(_Part):
         3600, gt=0, description="without an approval the rollout ends untouched"
     )
     policy: Name | None = Field(None, description="default: the service's `policy`")
+    container: ContainerSpec | None = Field(
+        None, description="what each container may use, on platform docker; default: as shown"
+    )
     metrics: PrometheusSource | None = Field(
         None, description="who counts its requests; default: the platform's own splitter"
     )
@@ -211,6 +216,11 @@ class EnvironmentSpec(_Part):
         return 0.0 if isinstance(self.strategy, AllAtOnce) else self.warm_seconds
 
     def _contradictions(self) -> Iterator[Contradiction]:
+        if self.container and self.platform is not PlatformName.DOCKER:
+            yield (
+                ("container",),
+                f"platform {self.platform} would not keep these limits; remove them, or choose docker",
+            )
         if not isinstance(canary := self.strategy, Canary):
             return
         if canary.replicas > self.replicas:
@@ -299,8 +309,10 @@ class ServiceSpec(_Part):
 
     def place(self, spec: EnvironmentSpec) -> Environment:
         """The place that one of `environments` describes."""
+        container = (spec.container or ContainerSpec()).limits
         return Environment(
-            self.service, spec.name, spec.platform.value, spec.listen_port, spec.ready_seconds
+            *(self.service, spec.name, spec.platform.value, spec.listen_port, spec.ready_seconds),
+            container=container,
         )
 
     def slis_of(self, spec: EnvironmentSpec) -> tuple[Sli, ...]:

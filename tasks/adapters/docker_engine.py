@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ from tasks.errors import NotFoundError, RefusedError, TransientError
 DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
 ANSWER_SECONDS: Final = 60
 CONNECTIONS: Final = 32
+NO_SPACE: Final = "no space left on device"
 # The last comes from the midst of an answer that is read as it comes: a build's log.
 _LOST: Final = (
     *(docker.errors.DockerException, requests.exceptions.RequestException, OSError),
@@ -48,8 +50,18 @@ def engine() -> Engine:
         os.environ.get("DOCKER_TLS_VERIFY", ""),
         os.environ.get("DOCKER_CERT_PATH", ""),
     )
+    if address.startswith("ssh://") and find_spec("paramiko") is None:
+        raise RefusedError(
+            f"asked to reach the Docker engine at {shown(address)}; the package paramiko, by which the SDK speaks SSH, is not"
+            " there; install it beside Bakewell (`pip install paramiko`), or reach the engine by tcp:// with TLS"
+        )
     with translated(f"to reach the Docker engine at {shown(address)}"):
         return _connected(address, secured, os.getpid())
+
+
+def forget() -> None:
+    """Connect anew when an engine is asked for next."""
+    _connected.cache_clear()
 
 
 @cache
@@ -79,14 +91,26 @@ def translated(asked: str) -> Iterator[None]:
     except docker.errors.NotFound as error:
         raise NotFoundError(f"asked {asked}; found {_said(error)}") from error
     except docker.errors.APIError as error:
-        kind = RefusedError if error.is_client_error() else TransientError
-        raise kind(f"asked {asked}; the engine answered: {_said(error)}") from error
+        if error.is_client_error():
+            raise RefusedError(f"asked {asked}; the engine answered: {_said(error)}") from error
+        raise told_error(asked, _said(error)) from error
     except _LOST as error:
         raise TransientError(
             f"asked {asked}; it does not answer: {_shortest(error)}; see that the engine runs and that"
             " DOCKER_HOST (now:"
             f" {shown(os.environ.get('DOCKER_HOST') or DEFAULT_HOST)}) names it, and try again"
         ) from error
+
+
+def told_error(asked: str, said: str) -> TransientError | RefusedError:
+    """What went wrong in the engine itself, by its own words: in an answer of status 500, or in the midst of a stream."""
+    if NO_SPACE in said:
+        return RefusedError(
+            f"asked {asked}; the engine has no space left: {said}; free some on the disk of its data folder (`docker system"
+            " df` shows what is there), then try again"
+        )
+    kind = NotFoundError if "not found" in said or "unknown" in said else TransientError
+    return kind(f"asked {asked}; the engine answered: {said}")
 
 
 def _said(error: docker.errors.APIError) -> str:

@@ -301,8 +301,12 @@ class EnvoyProxy:
 class EnvoyMetrics:
     """What each instance answered, counted where the requests were sent from: an instance that dies hides nothing."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(
+        self, home: Path, memory: Callable[[Environment], Mapping[str, int]] | None = None
+    ) -> None:
+        """`memory`: what each instance of an environment holds, in bytes; processes of this machine unless given."""
         self._home = home
+        self._memory = memory or self._memory_of_processes
 
     def read(self, environment: Environment) -> Reading:
         """Cumulative since Envoy's start. MetricsUnreadableError if it does not answer."""
@@ -310,25 +314,30 @@ class EnvoyMetrics:
         try:
             counted = envoy_stats.traffic_of(proxy.stats())
             memory = self._memory(environment)
-            told = tuple(replace(one, gauges=memory.get(one.instance, ())) for one in counted)
+            told = tuple(
+                replace(one, gauges=(("memory", float(memory[one.instance])),))
+                if one.instance in memory
+                else one
+                for one in counted
+            )
             return Reading(datetime.now(UTC), told)
         except (TransientError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise MetricsUnreadableError(
                 f"the counters of {environment.service} in {environment.name} cannot be read: {error}"
             ) from error
 
-    def _memory(self, environment: Environment) -> dict[str, tuple[tuple[str, float], ...]]:
-        """What each instance holds, in bytes: of a process platform everybody may see that."""
+    def _memory_of_processes(self, environment: Environment) -> Mapping[str, int]:
+        """Everybody may see that."""
         marks = {"BAKEWELL_HOME": str(self._home), "BAKEWELL_ENVIRONMENT": environment.key}
         return {
-            name: (("memory", float(held)),)
+            name: held
             for one in process_table.find(marks)
             if (name := one.marks.get("BAKEWELL_INSTANCE")) and (held := process_table.memory(one))
         }
 
 
 def proxy_of(home: Path, environment: Environment) -> EnvoyProxy:
-    """The splitter of an environment of the process platform."""
+    """The splitter of an environment: a process of this machine, wherever its instances are."""
     marks = {"BAKEWELL_HOME": str(home), "BAKEWELL_ENVIRONMENT": environment.key}
     return EnvoyProxy(home / "environments" / environment.key / "envoy", marks)
 

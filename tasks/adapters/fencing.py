@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.adapters.file_lock import locked
-from tasks.adapters.process_notes import put_text
+from tasks.adapters.fleet_notes import put_text
 from tasks.errors import LateWriterError, RefusedError, TransientError
 
 FENCE = "fence"

@@ -3,7 +3,6 @@
 Everything it needs to be recognised is in its environment, so the process table is all there is to ask.
 """
 
-import math
 import os
 import random
 import secrets
@@ -18,17 +17,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from tasks.adapters import process_table
+from tasks.adapters import fleet_notes, image_labels, process_table
+from tasks.adapters.fleet_notes import Place
 from tasks.adapters.process_table import Running
 from tasks.errors import RefusedError
-from tasks.model import Artifact, Environment, Group, Label
+from tasks.model import Artifact, Group
 
 PORTS: Final = range(
     20_000, 32_768
 )  # below the ports that the kernel gives to connections going out
 HOST_PATH: Final = (str(Path(sys.base_prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin")
-LAST_LINES: Final = 5
-LOGS_KEPT: Final = 50
 
 
 @dataclass(frozen=True)
@@ -42,33 +40,11 @@ class Started:
     address: str
     health: str
     grace_seconds: float
+    alive: bool = True  # the process table knows no others
 
     @property
     def started_at(self) -> datetime:
         return self.running.started_at
-
-
-@dataclass(frozen=True)
-class Place:
-    """The folders of one environment, and the marks by which its processes are found."""
-
-    home: Path
-    environment: Environment
-
-    @property
-    def folder(self) -> Path:
-        return self.home / "environments" / self.environment.key
-
-    @property
-    def marks(self) -> dict[str, str]:
-        return {"BAKEWELL_HOME": str(self.home), "BAKEWELL_ENVIRONMENT": self.environment.key}
-
-    def log(self, instance: str) -> Path:
-        return self.folder / "logs" / f"{instance}.log"
-
-    def scratch(self, instance: str) -> Path:
-        """The only folder an instance may write to; it goes with the instance."""
-        return self.folder / "scratch" / instance
 
 
 def instances(place: Place) -> list[Started]:
@@ -104,13 +80,13 @@ def start(place: Place, group: Group, tree: Path, config: Mapping[str, Any]) -> 
     name = f"{group.name}-{secrets.token_hex(3)}"
     run: Mapping[str, Any] = config.get("config") or {}
     labels: Mapping[str, str] = run.get("Labels") or {}
-    grace_seconds = _grace_seconds(labels, group.artifact)
+    grace_seconds = image_labels.grace_seconds(labels, group.artifact)
     there = instances(place)
     scratch, log = place.scratch(name), place.log(name)
     try:
         scratch.mkdir(parents=True)
         log.parent.mkdir(parents=True, exist_ok=True)
-        _keep_newest(log.parent, {place.log(one.name) for one in there})
+        fleet_notes.keep_newest(log.parent, {place.log(one.name) for one in there})
     except OSError as error:
         raise RefusedError(
             f"asked to start an instance of {group.name}; {scratch} cannot be made: {error.strerror}; check the disk"
@@ -123,7 +99,7 @@ def start(place: Place, group: Group, tree: Path, config: Mapping[str, Any]) -> 
         "BAKEWELL_INSTANCE": name,
         "BAKEWELL_DIGEST": group.artifact.digest,
         "BAKEWELL_REPOSITORY": group.artifact.repository,
-        "BAKEWELL_HEALTH": labels.get(Label.HEALTH.value, "/"),
+        "BAKEWELL_HEALTH": image_labels.health_path(labels),
         "BAKEWELL_GRACE_SECONDS": str(grace_seconds),
         "PORT": str(free_port({one.address for one in there})),
     }
@@ -137,22 +113,23 @@ def start(place: Place, group: Group, tree: Path, config: Mapping[str, Any]) -> 
     return name
 
 
-def stop(place: Place, one: Started) -> None:
-    """SIGTERM, its grace period, SIGKILL, to everything that has its marks; its scratch folder is removed."""
+def stop(place: Place, one: Started) -> bool:
+    """SIGTERM, its grace period, SIGKILL, to everything that has its marks; its scratch folder is removed. Whether it had to
+    be killed."""
     end = time.monotonic() + one.grace_seconds
-    process_table.stop(one.running, one.grace_seconds)
+    killed = process_table.stop(one.running, one.grace_seconds)
     for left in process_table.find({**place.marks, "BAKEWELL_INSTANCE": one.name}):
         process_table.stop(left, max(0.0, end - time.monotonic()))
     shutil.rmtree(place.scratch(one.name), ignore_errors=True)
+    return killed
 
 
 def last_words(place: Place, instance: str) -> str:
     """The end of its log on one line, for an error message."""
     try:
-        lines = place.log(instance).read_text(errors="replace").splitlines()
+        return fleet_notes.end_of(place.log(instance).read_text(errors="replace"))
     except OSError:
         return "(no log was written)"
-    return " / ".join(line for line in lines[-LAST_LINES:] if line.strip()) or "(it is empty)"
 
 
 def free_port(not_these: AbstractSet[str] = frozenset()) -> int:
@@ -205,24 +182,3 @@ def _mapped(word: str, tree: Path) -> str:
 def _in_tree(path: str, tree: Path) -> Path:
     """The root of the image is its tree: nothing is above it."""
     return tree / os.path.normpath(f"/{path}").lstrip("/")
-
-
-def _grace_seconds(labels: Mapping[str, str], artifact: Artifact) -> float:
-    text = labels.get(Label.GRACE_SECONDS.value, "10")
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise RefusedError(
-            f"asked to run {artifact.reference}; its label {Label.GRACE_SECONDS.value} is {text!r}; give a number of"
-            " seconds, and bake it again"
-        )
-    return seconds
-
-
-def _keep_newest(logs: Path, written: AbstractSet[Path]) -> None:
-    """Of instances that ended; who runs may have been silent for long, and keeps its log."""
-    found = sorted(logs.glob("*.log"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in [path for path in found if path not in written][LOGS_KEPT:]:
-        old.unlink(missing_ok=True)

@@ -106,6 +106,18 @@ def is_connected(ports: AbstractSet[int]) -> bool:
     return False
 
 
+def is_connected_to(addresses: AbstractSet[str]) -> bool:
+    """Whether anybody here has a connection to one of these (`host:port`); False, too, where the system does not tell us."""
+    with contextlib.suppress(psutil.Error, OSError):
+        return any(
+            one.status == psutil.CONN_ESTABLISHED
+            and one.raddr
+            and f"{one.raddr.ip}:{one.raddr.port}" in addresses
+            for one in psutil.net_connections("tcp")
+        )
+    return False
+
+
 def is_running(running: Running) -> bool:
     """Still the same process, not another one under its number, and no zombie."""
     try:
@@ -116,14 +128,17 @@ def is_running(running: Running) -> bool:
         return False
 
 
-def stop(running: Running, grace_seconds: float) -> None:
-    """SIGTERM, then after the grace period SIGKILL, to the whole session; returns when nothing of it is left."""
+def stop(running: Running, grace_seconds: float) -> bool:
+    """SIGTERM, then after the grace period SIGKILL, to the whole session; returns when nothing of it is left: whether its
+    leader was still there after the grace period."""
     members = _session(running)
     if is_running(running):
         _signal(members, signal.SIGTERM)
         _wait(members, grace_seconds)
+    killed = is_running(running)
     _signal({**members, **_session(running)}, signal.SIGKILL)
     _wait({**members, **_session(running)}, WAIT_AFTER_KILL_SECONDS)
+    return killed
 
 
 def _session(running: Running) -> dict[int, psutil.Process]:

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,8 @@ from tasks.model import (
     ShiftTraffic,
 )
 from tasks.rollout.converge import converge
+from tests.support.docker_engine import TestEngine, docker_engine
+from tests.support.docker_ground import docker_ground
 from tests.support.grounds import LAST_WORDS, Behaviour, Ground
 from tests.support.process_ground import process_ground
 
@@ -59,12 +62,22 @@ def memory_ground(folder: Path) -> Iterator[Ground]:
 GROUNDS = [
     pytest.param(memory_ground, id="memory"),
     pytest.param(process_ground, id="process", marks=pytest.mark.engine),
+    pytest.param(docker_ground, id="docker", marks=pytest.mark.engine),
 ]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[TestEngine]:
+    """One for all tests on it."""
+    with docker_engine() as found:
+        yield found
 
 
 @pytest.fixture(params=GROUNDS)
 def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
     enter: Callable[[Path], AbstractContextManager[Ground]] = request.param
+    if request.param is docker_ground:
+        enter = partial(docker_ground, request.getfixturevalue("engine"))
     with enter(tmp_path) as found:
         yield found
         found.fleet.down(found.environment, TOKEN + 100)

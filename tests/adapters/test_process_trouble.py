@@ -17,7 +17,8 @@ import pytest
 from tasks.adapters import image_tree, process_instances, process_table
 from tasks.adapters.envoy import proxy_of
 from tasks.adapters.fencing import fenced
-from tasks.adapters.process_instances import Place, Started
+from tasks.adapters.fleet_notes import LOGS_KEPT, Place
+from tasks.adapters.process_instances import Started
 from tasks.errors import LateWriterError, RefusedError, TransientError
 from tasks.model import (
     EnsureGroup,
@@ -183,11 +184,11 @@ def test_the_log_of_a_silent_instance_is_kept_however_many_ended_since(
     group = serving(ground, place)
     (silent,) = process_instances.instances(place)
     os.utime(place.log(silent.name), (0, 0))
-    for number in range(process_instances.LOGS_KEPT + 10):
+    for number in range(LOGS_KEPT + 10):
         place.log(f"ended-{number}").write_text("")
     ground.fleet.apply(ground.environment, EnsureGroup(replace(group, replicas=2)), 1)
     assert place.log(silent.name).exists()
-    assert len(list(place.log("").parent.glob("ended-*"))) == process_instances.LOGS_KEPT
+    assert len(list(place.log("").parent.glob("ended-*"))) == LOGS_KEPT
 
 
 @pytest.mark.parametrize("grace", ["soon", "-1", "inf", "nan"])

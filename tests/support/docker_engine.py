@@ -55,6 +55,9 @@ class TestEngine:
         assert self.process is not None
         self.process.send_signal(number)
         self.process.wait(30)
+        if number != signal.SIGTERM and self.folder is not None:
+            # Its containerd died with it, and is not seen to be dead where nobody collects orphans.
+            (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
 
 
 def is_up(host: str) -> bool:
