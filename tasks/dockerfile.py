@@ -13,12 +13,13 @@ from tasks.recipes import PROXIES, DockerfileBake
 
 SCRATCH: Final = "scratch"
 HUB: Final = "docker.io"
+PLATFORM: Final = "linux/amd64"
 # What BuildKit declares by itself; https://docs.docker.com/build/building/variables/#pre-defined-build-arguments
 PLATFORM_ARGUMENTS: Final = {
     f"{side}{part}": value
     for side in ("BUILD", "TARGET")
     for part, value in {
-        "PLATFORM": "linux/amd64",
+        "PLATFORM": PLATFORM,
         "OS": "linux",
         "ARCH": "amd64",
         "VARIANT": "",
@@ -84,7 +85,8 @@ def examine(
     """All images of a Dockerfile, and everything that speaks against building it. With a fault the images are incomplete."""
     arguments = {**PLATFORM_ARGUMENTS, **_before_from(instructions, bake.arguments)}
     stages: list[_Stage] = []
-    named, faults = list[str](), list(_arguments_and_secrets(instructions, bake))
+    faults = [*_arguments_and_secrets(instructions, bake), *_not_offered(instructions)]
+    named: list[str] = []
     for line, wanted, how in _named_images(text, instructions):
         if how == "FROM":
             base = expanded(wanted.partition(" ")[0], arguments)
@@ -211,6 +213,20 @@ def _arguments_and_secrets(
             yield Fault(line, f"the secret {name!r} is wanted; name its place in `bake.secrets`")
     for name in sorted(bake.secrets.keys() - wanted.keys()):
         yield Fault(1, f"`bake.secrets.{name}` is given, but no RUN --mount=type=secret,id={name}")
+
+
+def _not_offered(instructions: Sequence[Instruction]) -> Iterator[Fault]:
+    for one in instructions:
+        wanted = expanded(one.flag("platform") or PLATFORM, PLATFORM_ARGUMENTS)
+        if one.name == "FROM" and wanted != PLATFORM:
+            yield Fault(
+                one.line, f"is for {wanted}; artifacts are for {PLATFORM}: remove --platform"
+            )
+        if one.name == "RUN" and any(mount.get("type") == "ssh" for mount in one.mounts):
+            yield Fault(
+                one.line,
+                "wants an SSH agent, which no step gets; give it a key of its own in `bake.secrets`",
+            )
 
 
 def _secrets(instructions: Sequence[Instruction]) -> Iterator[tuple[str, int]]:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import docker
 import docker.errors
 import requests
+import urllib3
 from docker import DockerClient
 
 from tasks.errors import NotFoundError, RefusedError, TransientError
@@ -24,6 +25,11 @@ DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
 ANSWER_SECONDS: Final = 60
 CONNECTIONS: Final = 32
 NO_SPACE: Final = "no space left on device"
+# The last comes from the midst of an answer that is read as it comes: a build's log.
+_LOST: Final = (
+    *(docker.errors.DockerException, requests.exceptions.RequestException, OSError),
+    urllib3.exceptions.HTTPError,
+)
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ def translated(asked: str) -> Iterator[None]:
         if error.is_client_error():
             raise RefusedError(f"asked {asked}; the engine answered: {_said(error)}") from error
         raise told_error(asked, _said(error)) from error
-    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+    except _LOST as error:
         raise TransientError(
             f"asked {asked}; it does not answer: {_shortest(error)}; see that the engine runs and that"
             " DOCKER_HOST (now:"

@@ -1,7 +1,7 @@
 """What a bake says about where its artifact comes from, as SLSA provenance; and what such statements tell us. Pure.
 
 Spec: https://slsa.dev/spec/v1.0/provenance, resource descriptors of in-toto (attestation/spec/v1/resource_descriptor.md),
-package URLs (https://github.com/package-url/purl-spec). Our own `buildType` is explained in README.md beside this file.
+package URLs (https://github.com/package-url/purl-spec). Our own `buildType`s are explained in README.md beside this file.
 """
 
 import hashlib
@@ -15,9 +15,11 @@ from urllib.parse import quote
 from tasks.evidence import Kind, Provenance, Statement
 from tasks.materials import Ingredient, Materials
 from tasks.model import Source
+from tasks.recipes import DockerfileBake
 from tasks.service import ServiceSpec
 
 BUILD_TYPE: Final = "https://bakewell.dev/bake/v1"
+DOCKERFILE_TYPE: Final = "https://bakewell.dev/bake-dockerfile/v1"
 BUILDER: Final = "https://bakewell.dev/builder/v1"
 SCRATCH: Final = "scratch"
 FILES_AT_MOST: Final = 2000
@@ -54,7 +56,7 @@ def provenance(
         Kind.PROVENANCE,
         {
             "buildDefinition": {
-                "buildType": BUILD_TYPE,
+                "buildType": _build_type(spec),
                 "externalParameters": {
                     "service": spec.service,
                     "source": {
@@ -95,6 +97,11 @@ def timestamp(at: datetime) -> str:
 
 
 # ---- writing -------------------------------------------------------------------------------------
+
+
+def _build_type(spec: ServiceSpec) -> str:
+    """From a Dockerfile things were executed: whoever relies on the other type relies on that nothing was."""
+    return DOCKERFILE_TYPE if isinstance(spec.bake, DockerfileBake) else BUILD_TYPE
 
 
 def _source(source: Source) -> dict[str, Any]:
@@ -187,7 +194,7 @@ def _read_source(
     definition: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]
 ) -> Source | None:
     """Ours says it in a parameter; others name a Git repository among what they resolved: the first is what was built."""
-    if definition["buildType"] == BUILD_TYPE:
+    if definition["buildType"] in (BUILD_TYPE, DOCKERFILE_TYPE):
         said = definition["externalParameters"]["source"]
         commit = str(said["commit"])
         return Source(str(said["repository"]), commit, said["dirty"] is not False or not commit)

@@ -1,6 +1,7 @@
 """Dockerfiles baked by real engines into real stores: one digest, whoever builds; nothing is left behind."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from tasks.errors import (
     TransientError,
 )
 from tasks.ports import ArtifactStore
+from tests.support.denying import denying
 from tests.support.docker_engine import TestEngine, docker_engine
 from tests.support.dockerfiles import (
     WRITTEN,
@@ -181,6 +183,19 @@ def test_what_killed_bakes_left_is_swept_and_what_is_another_bakes_is_not(
         ground.client.images.remove(tag)
 
 
+def test_where_no_staging_repository_may_be_the_image_comes_from_the_engine(
+    ground: Ground, registry: Registry
+) -> None:
+    direct = ground.bake(RegistryStore(f"{registry.host}/direct/hello"))
+    with denying(registry.host, "-staging") as way:
+        store = RegistryStore(f"{way}/denied/hello")
+        baked = ground.bake(store)
+        assert baked.artifact.digest == direct.artifact.digest
+        assert store.resolve(baked.artifact.digest)
+    assert any("saving it instead" in line for line in ground.said)
+    assert ground.left_on_the_engine() == []
+
+
 # ---- known inputs --------------------------------------------------------------------------------
 
 
@@ -269,6 +284,24 @@ def test_a_build_ends_with_who_asked_for_it(ground: Ground) -> None:
         assert any("begun" in line for line in process.stdout if line.startswith("  "))
         process.kill()
     wait_for(lambda: not _runs("sleep 987"), 20, "the build to end")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_engine_that_is_lost_in_the_middle_is_told_as_something_to_try_again(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground.write("FROM {base}\nRUN echo begun && sleep 15\n" + RUNS)
+    with docker_engine() as own:  # the SDK leaves its socket open when it finds nobody
+        monkeypatch.setenv("DOCKER_HOST", own.host)
+
+        def kill(line: str) -> None:
+            if line.strip() == "begun":
+                own.stop(signal.SIGKILL)
+
+        folder, cache = ground.folder / "service", ground.folder / "cache"
+        with pytest.raises(TransientError, match="asked to build Dockerfile"):
+            bake(docker_service(), folder, layout(ground.folder), cache, kill)
+    assert not (ground.folder / "artifacts").exists()
 
 
 def _runs(command: str) -> bool:

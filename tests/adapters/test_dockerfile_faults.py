@@ -74,6 +74,11 @@ GOOD: Final[dict[str, tuple[str, dict[str, Any], Images]]] = {
         {},
         Images(BASE),
     ),
+    "the platform by its variable": (
+        f"FROM --platform=$BUILDPLATFORM {BASE}\n",
+        {},
+        Images(BASE),
+    ),
     "a continued line, another escape": (
         f"# escape=`\nFROM `\n  --platform=linux/amd64 `\n  {BASE} AS x\n",
         {},
@@ -141,6 +146,16 @@ FAULTS: Final[dict[str, tuple[str, dict[str, Any], str]]] = {
         "1: `bake.arguments.VERSIN` is given, but there is no ARG VERSIN",
     ),
     "a declared proxy": (f"FROM {BASE}\nARG http_proxy\n", {}, "2: ARG http_proxy would bake"),
+    "another platform": (
+        f"FROM --platform=linux/arm64 {BASE}\n",
+        {},
+        "1: is for linux/arm64; artifacts are for linux/amd64",
+    ),
+    "an SSH agent": (
+        f"FROM {BASE}\nRUN --mount=type=ssh true\n",
+        {},
+        "2: wants an SSH agent, which no step gets",
+    ),
     "a secret without a place": (
         f"FROM {BASE}\nRUN --mount=type=secret,id=token cat /run/secrets/token\n",
         {},

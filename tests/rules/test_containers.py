@@ -5,7 +5,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from tasks.containers import ContainerSpec
 from tasks.model import Container, Environment
-from tasks.service import Bake, EnvironmentSpec, PlatformName, ServiceSpec
+from tasks.recipes import Bake
+from tasks.service import EnvironmentSpec, PlatformName, ServiceSpec
 
 BAKE = Bake(files={"a.py": "/a.py"}, command=["python3", "/a.py"])
 LIMITED = EnvironmentSpec(

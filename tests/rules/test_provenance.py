@@ -16,6 +16,7 @@ from tasks.materials import Ingredient, Materials
 from tasks.model import Source
 from tasks.sign.provenance import (
     BUILDER,
+    DOCKERFILE_TYPE,
     FILES_AT_MOST,
     Making,
     names_source,
@@ -23,6 +24,7 @@ from tasks.sign.provenance import (
     read_provenance,
 )
 from tests.support.baking import service
+from tests.support.dockerfiles import docker_service
 from tests.support.provenances import AT, BASE, COMMIT, MAKING, MATERIALS, SOURCE, chains, github
 
 
@@ -61,6 +63,22 @@ def test_it_tells_everything_that_went_in_and_reads_back_the_same() -> None:
         invocation=MAKING.invocation,
         versions=MAKING.versions,
     )
+
+
+def test_a_dockerfile_tells_all_its_images_and_who_built_it_and_is_not_said_to_execute_nothing() -> (
+    None
+):
+    tools = "registry.example/tools@sha256:" + "d" * 64
+    went_in = replace(MATERIALS, images=(tools,), builder=(("dockerfile-builder", "buildkit"),))
+    spec = docker_service(arguments={"VERSION": "3"}, secrets={"token": {"variable": "TOKEN"}})
+    said = provenance(spec, SOURCE, went_in, MAKING).predicate
+    assert said["buildDefinition"]["buildType"] == DOCKERFILE_TYPE
+    assert said["buildDefinition"]["externalParameters"]["bake"]["arguments"] == {"VERSION": "3"}
+    found = read(json.loads(json.dumps(said)))
+    assert found.source == SOURCE
+    assert found.bases == ("sha256:" + "b" * 64, "sha256:" + "d" * 64)
+    assert found.base_names == (BASE, tools)
+    assert ("dockerfile-builder", "buildkit") in found.versions
 
 
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
