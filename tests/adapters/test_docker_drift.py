@@ -54,7 +54,7 @@ BESIDE: Final[dict[str, tuple[int, Found]]] = {
     ),
     "other-image": (
         UNTOUCHED,
-        {(DriftKind.IMAGE, "r1-other", ""), (DriftKind.RENAMED, "r1-other", "")},
+        {(DriftKind.IMAGE, "r1-other", ""), (DriftKind.FORGED, "r1-other", "")},
     ),
 }
 STRANGERS: Final = {"copy", "foreign"}
@@ -95,9 +95,8 @@ def follows(names: list[str]) -> Found:
 
 
 def is_consequence(one: tuple[DriftKind, str, str]) -> bool:
-    """Requests go to where one was before it moved; what is forged has nothing of what it says to have."""
-    kind, instance, _ = one
-    return kind is DriftKind.ROUTES or (kind is DriftKind.SETTINGS and instance == "r1-other")
+    """Requests go to where one was before it moved."""
+    return one[0] is DriftKind.ROUTES
 
 
 def by_what_and_where(names: list[str]) -> Found:
