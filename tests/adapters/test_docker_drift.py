@@ -34,11 +34,11 @@ DONE: Final[dict[str, tuple[int, DriftKind, str]]] = {
     "stop": (3, DriftKind.ENDED, ""),
     "kill": (4, DriftKind.ENDED, ""),
     "restart": (5, DriftKind.RESTARTED, ""),
-    "rename": (5, DriftKind.RENAMED, ""),
-    "disconnect": (6, DriftKind.SETTINGS, "Networks"),
+    "disconnect": (5, DriftKind.SETTINGS, "Networks"),
+    "rename": (2, DriftKind.RENAMED, ""),
 }
-REMOVED, UNTOUCHED = 7, 8
-REPLICAS: Final = 10
+REMOVED, UNTOUCHED = 6, 7
+REPLICAS: Final = 8
 # What is found elsewhere than at the instance that was named.
 BESIDE: Final[dict[str, tuple[int, Found]]] = {
     "remove": (REMOVED, {(DriftKind.MISSING, "", "")}),
@@ -90,7 +90,7 @@ def follows(names: list[str]) -> Found:
         (DriftKind.SETTINGS, names[0], "MemorySwap"),
         (DriftKind.TOUCHED, names[1], "CONNECTED"),
         (DriftKind.TOUCHED, names[1], "PAUSED"),  # docker commit pauses what it copies
-        (DriftKind.UNWELL, names[6], ""),
+        (DriftKind.UNWELL, names[5], ""),
     }
 
 
