@@ -16,6 +16,7 @@ from tasks.adapters.docker_run import (
     ContainerLabel,
     Image,
     Setting,
+    asked_as,
     belongings,
     container_name,
     creation,
@@ -64,21 +65,29 @@ def find(engine: Engine, place: Place) -> list[StartedContainer]:
 
 
 def _without_copies(place: Place, shown: Sequence[Attrs]) -> list[Attrs]:
-    """An image that somebody made of a container of ours (`docker commit`) hands our labels on to whatever runs it. Of those
-    that say to be one instance only the one under its own name is; if none is, its name was changed."""
-    instance = ContainerLabel.INSTANCE.value
-    by_own_name = {
-        name
-        for attrs in shown
-        if (name := (attrs.get("Labels") or {}).get(instance, ""))
-        and f"/{container_name(place.environment, name)}" in (attrs.get("Names") or ())
-    }
+    """An image that somebody made of a container of ours (`docker commit`) hands our labels on to whatever runs it: it runs
+    another image than it says. Of those that say to be one instance only the one under its own name is; if none is, its
+    name was changed."""
+    honest = [attrs for attrs in shown if _runs_what_it_says(attrs)]
+    named = {_says_to_be(attrs) for attrs in honest if _is_called_so(place, attrs)}
     return [
-        attrs
-        for attrs in shown
-        if (name := (attrs.get("Labels") or {}).get(instance, "")) not in by_own_name
-        or f"/{container_name(place.environment, name)}" in (attrs.get("Names") or ())
+        attrs for attrs in honest if _says_to_be(attrs) not in named or _is_called_so(place, attrs)
     ]
+
+
+def _runs_what_it_says(attrs: Attrs) -> bool:
+    """Whoever does not say what it was started as is found out later."""
+    asked = asked_as(attrs.get("Labels") or {})
+    return asked is None or asked.get("Image") == attrs["ImageID"]
+
+
+def _says_to_be(attrs: Attrs) -> str:
+    return str((attrs.get("Labels") or {}).get(ContainerLabel.INSTANCE.value, ""))
+
+
+def _is_called_so(place: Place, attrs: Attrs) -> bool:
+    name = container_name(place.environment, _says_to_be(attrs))
+    return f"/{name}" in (attrs.get("Names") or ())
 
 
 def _recognised(attrs: Attrs, ways: Reach, ahead: timedelta) -> StartedContainer | None:

@@ -34,11 +34,11 @@ DONE: Final[dict[str, tuple[int, DriftKind, str]]] = {
     "stop": (3, DriftKind.ENDED, ""),
     "kill": (4, DriftKind.ENDED, ""),
     "restart": (5, DriftKind.RESTARTED, ""),
-    "rename": (5, DriftKind.RENAMED, ""),
-    "disconnect": (6, DriftKind.SETTINGS, "Networks"),
+    "disconnect": (5, DriftKind.SETTINGS, "Networks"),
+    "rename": (2, DriftKind.RENAMED, ""),
 }
-REMOVED, UNTOUCHED = 7, 8
-REPLICAS: Final = 10
+REMOVED, UNTOUCHED = 6, 7
+REPLICAS: Final = 8
 # What is found elsewhere than at the instance that was named.
 BESIDE: Final[dict[str, tuple[int, Found]]] = {
     "remove": (REMOVED, {(DriftKind.MISSING, "", "")}),
@@ -54,7 +54,7 @@ BESIDE: Final[dict[str, tuple[int, Found]]] = {
     ),
     "other-image": (
         UNTOUCHED,
-        {(DriftKind.IMAGE, "r1-other", ""), (DriftKind.RENAMED, "r1-other", "")},
+        {(DriftKind.IMAGE, "r1-other", ""), (DriftKind.FORGED, "r1-other", "")},
     ),
 }
 STRANGERS: Final = {"copy", "foreign"}
@@ -90,14 +90,13 @@ def follows(names: list[str]) -> Found:
         (DriftKind.SETTINGS, names[0], "MemorySwap"),
         (DriftKind.TOUCHED, names[1], "CONNECTED"),
         (DriftKind.TOUCHED, names[1], "PAUSED"),  # docker commit pauses what it copies
-        (DriftKind.UNWELL, names[6], ""),
+        (DriftKind.UNWELL, names[5], ""),
     }
 
 
 def is_consequence(one: tuple[DriftKind, str, str]) -> bool:
-    """Requests go to where one was before it moved; what is forged has nothing of what it says to have."""
-    kind, instance, _ = one
-    return kind is DriftKind.ROUTES or (kind is DriftKind.SETTINGS and instance == "r1-other")
+    """Requests go to where one was before it moved."""
+    return one[0] is DriftKind.ROUTES
 
 
 def by_what_and_where(names: list[str]) -> Found:

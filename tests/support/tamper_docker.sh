@@ -56,7 +56,7 @@ case $kind in
             sh -c 'echo changed >/www/index.html'
         docker commit changing other:1
         docker rm changing
-        forge r1-other other:1 --label "bakewell.started-as=$(label bakewell.started-as)" --read-only ;;
+        forge r1-other other:1 --read-only ;;
     # Of the splitter: the victim is the folder of its files, the network a group's name.
     weights) sed -i 's/"name": "r1"/"name": "r0"/' "$victim/rds.json" ;;
     address) sed -i '0,/"address": "10[.0-9]*"/s//"address": "203.0.113.9"/' "$victim/eds-$network.json" ;;
