@@ -5,7 +5,7 @@ each time, and is of no use to what runs.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -88,53 +88,67 @@ def normal(members: Iterable[Member], left_out: frozenset[str] = frozenset()) ->
     """
     found = {clean.path: clean for clean in map(_clean, members) if clean.path}
     kept = {path for path, one in found.items() if not _is_left_out(one, left_out)}
-    for path in MOUNTED_ON:
-        if _is_bare(path, found, kept):
-            kept.discard(path)
-            if path == "run/secrets" and _is_bare("run", found, kept):
-                kept.discard("run")
-    gone = found.keys() - kept
-    chosen = [found[path] for path in kept if found[path].kind is not MemberKind.HARD_LINK]
+    kept -= set(_mounted_on(found, kept))
+    gone = {path for path in found.keys() - kept if not _removed(path)}
+    files = sorted(_one_form(found, kept), key=lambda one: _order(one.path))
+    return Normal(tuple(files), left_out | gone)
+
+
+def _one_form(found: Mapping[str, Member], kept: set[str]) -> Iterator[Member]:
+    """What is kept, hard links in their one form."""
     groups = _hard_linked(found)
-    firsts = {root: sorted(names & kept, key=_order) for root, names in groups.items()}
-    files = [one for one in chosen if one.path not in groups]
-    for root, names in firsts.items():
-        for name in names[:1]:
-            files.append(replace(found[root], path=name))
-        for name in names[1:]:
-            link = MemberKind.HARD_LINK
-            files.append(replace(found[root], path=name, kind=link, link=names[0], size=0))
-    return Normal(
-        tuple(sorted(files, key=lambda one: _order(one.path))),
-        left_out | {path for path in gone if not _removed(path)},
-    )
+    linked = {name for names in groups.values() for name in names}
+    yield from (found[path] for path in kept - linked)
+    for root, names in groups.items():
+        first, *others = sorted(names & kept, key=_order) or [""]
+        if first:
+            yield replace(found[root], path=first)
+        for name in others:
+            kind = MemberKind.HARD_LINK
+            yield replace(found[root], path=name, kind=kind, link=first, size=0)
 
 
 def _clean(member: Member) -> Member:
-    path = PurePosixPath("/", member.path).relative_to("/")
-    if ".." in path.parts:
-        raise CorruptError(
-            f"asked to bake a layer with the path {member.path!r}, which leads out of it; do not use that builder"
-        )
+    path = _spelled(member.path)
     mode = 0o777 if member.kind is MemberKind.SYMLINK else member.mode & 0o7777
-    link = member.link
-    if member.kind is MemberKind.HARD_LINK:
-        link = str(PurePosixPath("/", link).relative_to("/"))
+    link = _spelled(member.link) if member.kind is MemberKind.HARD_LINK else member.link
     kept = tuple(sorted(one for one in member.attributes if not one[0].startswith(HOST_ATTRIBUTES)))
-    text = "" if path == PurePosixPath() else str(path)
-    if path.name.startswith(WHITEOUT):  # only its name means something
-        return Member(text, MemberKind.FILE, 0, member.place)
-    return replace(member, path=text, mode=mode, link=link, attributes=kept)
+    if _name(path).startswith(WHITEOUT):  # only its name means something
+        return Member(path, MemberKind.FILE, 0, member.place)
+    return replace(member, path=path, mode=mode, link=link, attributes=kept)
+
+
+def _spelled(path: str) -> str:
+    """`./a//b/` is `a/b`; the root is empty. By hand: pathlib takes seconds for the files of a large layer."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise CorruptError(
+            f"asked to bake a layer with the path {path!r}, which leads out of it; do not use that builder"
+        )
+    return "/".join(parts)
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _is_left_out(member: Member, below: frozenset[str]) -> bool:
     """What removes a path is kept unless that path was left out below: it may be the base's."""
     if removed := _removed(member.path):
-        return removed in below or PurePosixPath(member.path).name.startswith(".wh..wh.")
-    if PurePosixPath(member.path).name == OPAQUE:
+        return removed in below or _name(member.path).startswith(".wh..wh.")
+    if _name(member.path) == OPAQUE:
         return False
     stub = member.path in STUBS and member.kind is MemberKind.FILE and member.size == 0
     return member.stale or stub or VOLATILE.fullmatch(member.path) is not None
+
+
+def _mounted_on(found: Mapping[str, Member], kept: set[str]) -> Iterator[str]:
+    """`run` only with the `secrets` in it: somebody may want an empty one."""
+    for path in MOUNTED_ON:
+        if _is_bare(path, found, kept):
+            yield path
+            if path == "run/secrets" and _is_bare("run", found, kept - {path}):
+                yield "run"
 
 
 def _is_bare(path: str, found: Mapping[str, Member], kept: set[str]) -> bool:
@@ -148,10 +162,10 @@ def _is_bare(path: str, found: Mapping[str, Member], kept: set[str]) -> bool:
 
 def _removed(path: str) -> str:
     """The path that a whiteout removes; empty for what is none, and for an opaque one."""
-    name = PurePosixPath(path).name
+    folder, slash, name = path.rpartition("/")
     if not name.startswith(WHITEOUT) or name == OPAQUE:
         return ""
-    return str(PurePosixPath(path).with_name(name.removeprefix(WHITEOUT) or "_"))
+    return f"{folder}{slash}{name.removeprefix(WHITEOUT)}"
 
 
 def _hard_linked(found: Mapping[str, Member]) -> dict[str, set[str]]:
@@ -174,7 +188,7 @@ def _hard_linked(found: Mapping[str, Member]) -> dict[str, set[str]]:
 
 def _order(path: str) -> tuple[tuple[bool, str], ...]:
     """Folders before what is in them; whiteouts before what stands beside them (layer.md)."""
-    return tuple((not part.startswith(WHITEOUT), part) for part in PurePosixPath(path).parts)
+    return tuple((not part.startswith(WHITEOUT), part) for part in path.split("/"))
 
 
 def is_stale_bytecode(path: str, head: bytes) -> bool:
