@@ -6,7 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.admission import admit, ensure_admitted
-from flows.story import Tone, tell
+from flows.story import Tone, tell, teller
 from tasks import platforms
 from tasks.errors import NotAdmittedError
 from tasks.model import Admission, Environment, FleetSpec, FleetStatus, Group, Role
@@ -32,7 +32,8 @@ def converge_fleet(
     NotAdmittedError if the evidence of what is to start does not hold any more: it is asked between check and start.
     That of what served before does not stop the candidate, which may be the way out: its groups stay short of what died.
     """
-    fleet = platforms.connect(environment.platform).fleet
+    say = teller(f"{environment.service} {environment.name}")
+    fleet = platforms.connect(environment.platform, say).fleet
 
     def towards(wanted: FleetSpec) -> FleetStatus:
         return converge(

@@ -11,7 +11,7 @@ from functools import partial
 
 from flows.admission import admit, ensure_admitted, refusal
 from flows.policies import todays_policy
-from flows.story import Tone, tell
+from flows.story import Tone, tell, teller
 from flows.tenure import Tenure, tenure
 from tasks import platforms
 from tasks.adapters.prefect_server import LocalPrefectServer, mark_crashed
@@ -87,7 +87,8 @@ def settle(held: Tenure) -> bool:
     state = held.environment_state()
     if state is None:
         return False
-    fleet = platforms.connect(state.environment.platform).fleet
+    say = teller(f"{state.environment.service} {state.environment.name}")
+    fleet = platforms.connect(state.environment.platform, say).fleet
     spec, status = desired(state, datetime.now(UTC)), fleet.read(state.environment)
     policy = partial(_policy, held)
     admitted = _admitted(spec, status, policy)

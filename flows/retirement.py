@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from flows.story import teller
 from flows.tenure import tenure
 from tasks import platforms
 from tasks.adapters.prefect_server import LocalPrefectServer
@@ -44,5 +45,6 @@ def stop(state: EnvironmentState) -> str:
     here = state.environment
     with tenure(platforms.journal(), here.service, here.name, "down") as held:
         held.record(state.stable.release if state.stable else "", WentDown())
-        platforms.connect(here.platform).fleet.down(here, held.token)
+        say = teller(f"{here.service} {here.name}")
+        platforms.connect(here.platform, say).fleet.down(here, held.token)
     return f"{here.service} {here.name} is down"

@@ -4,6 +4,7 @@
 """
 
 import logging
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
@@ -30,3 +31,8 @@ def tell(line: str, tone: Tone = Tone.STEP, *, where: str = "") -> None:
         line,
         extra={"tone": tone, "line": line, "where": where},
     )
+
+
+def teller(where: str) -> Callable[[str], None]:
+    """For those who do not know us and have something that people should hear: each line is a warning about `where`."""
+    return lambda line: tell(line, Tone.WARN, where=where)

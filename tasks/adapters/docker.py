@@ -19,7 +19,7 @@ from tasks.adapters.docker_engine import Engine, engine
 from tasks.adapters.docker_reach import reach
 from tasks.adapters.docker_run import Setting
 from tasks.adapters.fleet_notes import Place
-from tasks.adapters.split_fleet import SplitFleet
+from tasks.adapters.split_fleet import SplitFleet, had_to_be_killed
 from tasks.model import Environment, Group
 from tasks.ports import ArtifactStore
 
@@ -68,8 +68,13 @@ class DockerInstances:
     def is_connected(self, some: Sequence[StartedContainer]) -> bool:
         return process_table.is_connected_to({one.address for one in some})
 
-    def stop(self, place: Place, one: StartedContainer) -> bool:
-        return docker_containers.stop(engine(), place, one)
+    def stop(self, place: Place, one: StartedContainer) -> str:
+        """Of one that is dead already: how it died, which is gone with its container."""
+        here, died = engine(), one.state == "exited"
+        how = docker_containers.why_ended(here, place, one.name) if died else ""
+        if docker_containers.stop(here, place, one):
+            return had_to_be_killed(place, one)
+        return f"{one.name} {how}; the end of its log is {place.log(one.name)}" if died else ""
 
     def remains(self, one: StartedContainer) -> str:
         return docker_containers.remains(engine(), one)

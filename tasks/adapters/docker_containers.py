@@ -275,7 +275,7 @@ def memory_bytes(engine: Engine, some: Sequence[StartedContainer]) -> dict[str, 
 
 def _memory_bytes(engine: Engine, one: StartedContainer) -> int:
     """Cgroup version 2 and 1 name the cache that can be dropped differently."""
-    with suppress(NotFoundError), translated(f"for the memory of {one.name}"):
+    with suppress(RefusedError), translated(f"for the memory of {one.name}"):
         told = (
             engine.client.api.stats(one.id, stream=False, one_shot=True).get("memory_stats") or {}
         )

@@ -28,7 +28,7 @@ from tasks.errors import (
 from tasks.model import Artifact, Label
 from tasks.ports import ArtifactStore
 
-TOLD_FROM_BYTES: Final = 32 * 2**20
+TOLD_FROM_BYTES: Final = 200 * 2**20
 Say = Callable[[str], None]
 
 

@@ -95,6 +95,13 @@ def end_of(log: str) -> str:
 
 def keep_newest(logs: Path, written: AbstractSet[Path]) -> None:
     """Of instances that ended; who runs may have been silent for long, and keeps its log."""
-    found = sorted(logs.glob("*.log"), key=lambda path: path.stat().st_mtime, reverse=True)
+    found = sorted(logs.glob("*.log"), key=_written_at, reverse=True)
     for old in [path for path in found if path not in written][LOGS_KEPT:]:
         old.unlink(missing_ok=True)
+
+
+def _written_at(path: Path) -> float:
+    """0 if somebody else has just removed it."""
+    with contextlib.suppress(OSError):
+        return path.stat().st_mtime
+    return 0.0

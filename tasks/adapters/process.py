@@ -8,7 +8,7 @@ from typing import Final
 from tasks.adapters import image_tree, process_instances, process_table
 from tasks.adapters.fleet_notes import Place
 from tasks.adapters.process_instances import Started
-from tasks.adapters.split_fleet import SplitFleet
+from tasks.adapters.split_fleet import SplitFleet, had_to_be_killed
 from tasks.model import Group
 from tasks.ports import ArtifactStore
 
@@ -54,8 +54,8 @@ class ProcessInstances:
     def is_connected(self, some: Sequence[Started]) -> bool:
         return process_table.is_connected({int(one.address.rpartition(":")[2]) for one in some})
 
-    def stop(self, place: Place, one: Started) -> bool:
-        return process_instances.stop(place, one)
+    def stop(self, place: Place, one: Started) -> str:
+        return had_to_be_killed(place, one) if process_instances.stop(place, one) else ""
 
     def remains(self, one: Started) -> str:
         there = process_table.is_running(one.running)

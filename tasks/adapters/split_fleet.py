@@ -86,8 +86,9 @@ class Instances(Protocol[C]):
     def is_connected(self, some: Sequence[C]) -> bool:
         """Whether anybody has a connection to one of them; False, too, where that cannot be seen."""
 
-    def stop(self, place: Place, one: C) -> bool:
-        """SIGTERM, its grace period, SIGKILL; nothing of it is left, but its log. Whether it had to be killed."""
+    def stop(self, place: Place, one: C) -> str:
+        """SIGTERM, its grace period, SIGKILL; nothing of it is left, but its log. What people should know of how it ended,
+        empty if it ended as it was asked to."""
 
     def remains(self, one: C) -> str:
         """What is left of a stopped one that should be gone, for people; empty if nothing."""
@@ -305,9 +306,9 @@ class SplitFleet(Generic[C]):
         if not leaving:
             return
         with ThreadPoolExecutor(min(32, len(leaving))) as pool:
-            killed = list(pool.map(lambda one: self._instances.stop(place, one), leaving))
-        for one in (one for one, was in zip(leaving, killed, strict=True) if was):
-            self._say(_had_to_be_killed(place, one))
+            told = list(pool.map(lambda one: self._instances.stop(place, one), leaving))
+        for line in filter(None, told):
+            self._say(line)
         if left := [what for one in leaving if (what := self._instances.remains(one))]:
             raise TransientError(
                 f"asked to stop {', '.join(left)}; SIGKILL did not end them in time: the kernel holds them, look at their"
@@ -373,7 +374,8 @@ def _instance(one: Copy, health: Health) -> Instance:
     return Instance(one.name, health, one.address if one.alive else "", one.started_at)
 
 
-def _had_to_be_killed(place: Place, one: Copy) -> str:
+def had_to_be_killed(place: Place, one: Copy) -> str:
+    """For people."""
     return (
         f"{one.name} did not end within its {one.grace_seconds:g} s of grace and was killed, with whatever it still had"
         f" to do: its log is {place.log(one.name)}; let it end on SIGTERM, or give it more grace_seconds"

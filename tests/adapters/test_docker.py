@@ -87,7 +87,7 @@ def test_a_container_is_closed_limited_and_says_whose_it_is(
     host = found.attrs["HostConfig"]
     assert found.name.startswith("hello-contract-r1-")
     assert (host["Memory"], host["MemorySwap"]) == (32 * 2**20, 32 * 2**20)
-    assert (host["PidsLimit"], host["NanoCpus"]) == (32, 500_000_000)
+    assert (host["PidsLimit"], host["NanoCpus"]) == (32, 1_000_000_000)
     assert host["RestartPolicy"]["Name"] == "no"
     assert (host["Privileged"], host["ReadonlyRootfs"]) == (False, True)
     assert found.labels["bakewell.digest"] == one.artifact.digest
@@ -125,6 +125,20 @@ def test_who_ignores_sigterm_is_killed_after_its_grace_period_and_people_hear_of
     (told,) = said
     assert "did not end within its 1 s of grace and was killed" in told
     assert "r1-" in told
+
+
+def test_people_hear_how_one_died_that_is_replaced(
+    ground: Ground, home: Path, client: docker.DockerClient
+) -> None:
+    said: list[str] = []
+    fleet, one = DockerFleet(home, open_store, said.append), group(ground)
+    fleet.apply(ground.environment, EnsureGroup(one), 1)
+    (dead,) = fleet.read(ground.environment).groups[0].instances
+    ground.kill(dead.address)
+    fleet.apply(ground.environment, EnsureGroup(one), 1)
+    fleet.apply(ground.environment, ReplaceInstances(one, (dead.name,)), 1)
+    (told,) = said
+    assert told.startswith(f"{dead.name} ended by itself with exit code 137")
 
 
 def test_who_knows_no_sigterm_ends_at_once_all_the_same(ground: Ground) -> None:

@@ -25,7 +25,11 @@ from tests.support.engines import missing, wait_for
 from tests.support.grounds import Behaviour, Ground
 from tests.support.shifting_proxy import shifting_proxy
 
-pytestmark = pytest.mark.engine
+pytestmark = [
+    pytest.mark.engine,
+    # What the SDK opened to an engine that went away it leaves to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 DISK_MB = 48
 
 

@@ -60,7 +60,7 @@ def test_what_is_beyond_floating_point_is_practically_never() -> None:
 
 
 def observed(seed: int, failing: float) -> Verdict:
-    """One canary that fails at a constant rate, looked at every 10 s for 30 minutes, 20 requests each."""
+    """One canary that fails at a constant rate, looked at every 20 s for 30 minutes, 40 requests each."""
     chance, judge = (
         random.Random(seed),
         SloJudge(
@@ -69,11 +69,11 @@ def observed(seed: int, failing: float) -> Verdict:
         ),
     )
     samples: list[Sample | Unseen] = []
-    for look in range(1, 181):
-        at = START + timedelta(seconds=10 * look)
-        failures = sum(chance.random() < failing for _ in range(20))
-        seen = InstanceTraffic("r2", "c1", 20, failures), InstanceTraffic("r1", "s1", 180, 0)
-        samples.append(Sample(at, 10.0, seen))
+    for look in range(1, 91):
+        at = START + timedelta(seconds=20 * look)
+        failures = sum(chance.random() < failing for _ in range(40))
+        seen = InstanceTraffic("r2", "c1", 40, failures), InstanceTraffic("r1", "s1", 360, 0)
+        samples.append(Sample(at, 20.0, seen))
         found = judge.judge(samples, "r2", ("r1",), START, at)
         if found.verdict is not Verdict.KEEP_OBSERVING:
             return found.verdict

@@ -27,7 +27,7 @@ from tests.support.docker_images import HTTPD, busybox_image, shell
 from tests.support.engines import missing
 from tests.support.grounds import LAST_WORDS, Behaviour, Ground
 
-HERE = Environment("hello", "contract", "docker", ready_seconds=2, container=Container(32, 0.5, 32))
+HERE = Environment("hello", "contract", "docker", ready_seconds=2, container=Container(32, 1.0, 32))
 NEVER_READY = shell(f"echo '{LAST_WORDS}'; exec sleep 1000")
 
 
