@@ -79,6 +79,24 @@ def test_what_people_do_is_told_with_its_words_and_time(
     assert found.who == "", "the engine does not tell"
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "psql --password hunter2",
+        "sh -c PGPASSWORD=hunter2 psql",
+        "curl -H Authorization: hunter2",
+        "curl -H 'Authorization: Bearer hunter2'",
+        "git clone https://ada:hunter2@git.example/x",
+        'env API_TOKEN="hunter2" x',
+    ],
+)
+def test_a_secret_that_somebody_typed_is_not_told(command: str) -> None:
+    (found,) = deeds([event(f"exec_create: {command}", 1)], THERE, OURS)
+    assert "hunter2" not in found.words
+    assert found.words.startswith(command.split()[0])
+    assert "(hidden)" in found.words
+
+
 def test_what_is_done_to_others_is_none_of_ours() -> None:
     assert kinds(*BIRTH, event("pause", 5, "c2"), network("connect", 6, "c2")) == []
 
@@ -135,6 +153,13 @@ def test_a_changed_limit_is_told_as_it_was_asked_and_is_now() -> None:
     changed["HostConfig"]["PidsLimit"] = 7
     (found,) = seen(changed, "r1-a", "r1", "sha256:1").settings
     assert found == ChangedSetting("PidsLimit", Environment("", "", "").container.pids, 7)
+
+
+def test_of_a_changed_environment_only_names_are_told() -> None:
+    changed = attrs()
+    changed["Config"]["Env"] = ["PORT=8080", "HOST=hunter2", "NEW=hunter2"]
+    (found,) = seen(changed, "r1-a", "r1", "sha256:1").settings
+    assert found == ChangedSetting("Env", ["HOST=…"], ["HOST=…", "NEW=…"])
 
 
 def test_a_name_of_its_own_is_told_as_a_name_and_not_as_a_setting() -> None:

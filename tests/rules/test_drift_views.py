@@ -7,9 +7,14 @@ from typing import Any, Final
 
 from flows import drift_views
 from flows.drifting import EnvironmentDrift, Outcome
+from flows.status import _problems
 from tasks.drift.remedy import Left
 from tasks.inspection import Aspect, Cure, Drift, DriftKind, NotLooked
-from tests.support.drifting import NOON, drift
+from tasks.journal.rules import EnvironmentState
+from tasks.model import FleetSpec, FleetStatus
+from tests.support.drifting import NOON, STABLE, drift
+from tests.support.events import PROD
+from tests.support.fleets import running
 from tests.support.pages import HOSTILE, flat
 
 TOUCHED: Final = Drift(
@@ -113,3 +118,15 @@ def test_an_environment_in_a_sentence_tells_its_drift_its_heals_and_its_trouble(
     assert told.startswith("has drifted: somebody else is in the network: miner")
     assert "healed: r2-0: somebody was at an instance" in told
     assert told.endswith("could not be healed: no")
+
+
+def test_status_tells_the_drift_that_stands_and_that_it_does_not_see_itself() -> None:
+    healthy = FleetStatus((running(STABLE),), "http://127.0.0.1:8080")
+    gone = drift("Env", instance="r2-7")
+    seen_anyway = drift("x", Cure.CONVERGE)
+    state = EnvironmentState(PROD, drift=(TOUCHED, FOREIGN, gone, seen_anyway))
+    told = list(_problems(state, FleetSpec((STABLE,)), healthy, None))
+    assert [one.partition(": ")[0] for one in told] == ["drift", "drift"]
+    assert "id" in told[0]
+    assert told[0].endswith("`bakewell drift --heal` replaces it")
+    assert told[1].endswith("remove it")
