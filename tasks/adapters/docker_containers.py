@@ -29,6 +29,10 @@ AT_ONCE: Final = 8
 LINES_KEPT: Final = 2000
 KILLED: Final = 137
 ALIVE: Final = frozenset({"running", "paused", "restarting"})
+TOLD: Final = (
+    *(ContainerLabel.SERVICE, ContainerLabel.DIGEST, ContainerLabel.REPOSITORY),
+    *(ContainerLabel.INSTANCE, ContainerLabel.GROUP, ContainerLabel.HEALTH),
+)
 Attrs = dict[str, Any]
 
 
@@ -93,34 +97,23 @@ def _is_called_so(place: Place, attrs: Attrs) -> bool:
 def _recognised(attrs: Attrs, ways: Reach, ahead: timedelta) -> StartedContainer | None:
     """None if labels are missing: then it is not ours, whatever the others say."""
     labels: dict[str, str] = attrs.get("Labels") or {}
-    needed = (*_OWN, ContainerLabel.REPOSITORY, ContainerLabel.HEALTH)
-    if any(label.value not in labels for label in needed):
+    if any(label.value not in labels for label in TOLD):
         return None
-    service, group, name, digest, repository, health = (labels[one.value] for one in needed)
-    artifact, created_at = (
-        Artifact(service, digest, repository),
-        datetime.fromtimestamp(attrs["Created"], UTC),
-    )
+    service, digest, repository, name, group, health = (labels[label.value] for label in TOLD)
+    artifact = Artifact(service, digest, repository)
+    created_at = datetime.fromtimestamp(attrs["Created"], UTC)
     return StartedContainer(
-        attrs["Id"],
-        name,
-        group,
-        artifact,
-        _address(attrs, ways),
-        health,
-        image_labels.grace_seconds(labels, artifact),
-        created_at - ahead,
-        created_at,
-        attrs["State"],
+        id=attrs["Id"],
+        name=name,
+        group=group,
+        artifact=artifact,
+        address=_address(attrs, ways),
+        health=health,
+        grace_seconds=image_labels.grace_seconds(labels, artifact),
+        started_at=created_at - ahead,
+        created_at=created_at,
+        state=attrs["State"],
     )
-
-
-_OWN: Final = (
-    ContainerLabel.SERVICE,
-    ContainerLabel.GROUP,
-    ContainerLabel.INSTANCE,
-    ContainerLabel.DIGEST,
-)
 
 
 def _address(attrs: Attrs, ways: Reach) -> str:

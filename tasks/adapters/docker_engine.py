@@ -6,7 +6,7 @@ DOCKER_TLS_VERIFY and DOCKER_CERT_PATH.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -23,6 +23,7 @@ from tasks.errors import NotFoundError, RefusedError, TransientError
 DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
 ANSWER_SECONDS: Final = 60
 CONNECTIONS: Final = 32
+OLDEST_API: Final = "1.41"  # of Engine 20.10
 NO_SPACE: Final = "no space left on device"
 
 
@@ -61,11 +62,21 @@ def forget() -> None:
 @cache
 def _connected(address: str, secured: tuple[str, str], process: int) -> Engine:
     """Once a process: a client has connections, which a forked child must not share. `secured` decides how from_env connects."""
-    client = docker.from_env(timeout=ANSWER_SECONDS, max_pool_size=CONNECTIONS)
+    with closing(_client(OLDEST_API)) as asking:
+        spoken = str(asking.version(api_version=False)["ApiVersion"])
+    client = _client(spoken)
     client.ping()
     parts = urlsplit(address)
     machine = parts.hostname or "" if parts.scheme in ("tcp", "http", "https", "ssh") else ""
     return Engine(address, machine, client)
+
+
+def _client(version: str) -> DockerClient:
+    """It is told the version: then it asks nothing before it was told, too, to leave what the environment says about the web
+    alone (REQUESTS_CA_BUNDLE would take the place of the engine's own authority, a proxy would be asked for it)."""
+    client = docker.from_env(version=version, timeout=ANSWER_SECONDS, max_pool_size=CONNECTIONS)
+    client.api.trust_env = False
+    return client
 
 
 def shown(address: str) -> str:

@@ -287,10 +287,9 @@ class SplitFleet(Generic[C]):
         end = time.monotonic() + max(one.grace_seconds for one in leaving)
         self._until_quiet(place, leaving, end)
         self._follow(place, without=leaving)
+        # Envoy forgot them, and keeps a connection only while it has a request.
         while time.monotonic() < end and self._instances.is_connected(leaving):
-            time.sleep(
-                0.05
-            )  # Envoy forgot them, and keeps a connection only while it has a request
+            time.sleep(0.05)
         self._end(place, leaving)
 
     def _until_quiet(self, place: Place, leaving: Sequence[C], end: float) -> None:
