@@ -97,7 +97,7 @@ CONTENT: Final[dict[str, tuple[str, str, str]]] = {
     "an unknown platform": (
         "platform: process",
         "platform: proces",
-        "8:15: environments[0].platform: found 'proces', did you mean `process`?; allowed: process or memory",
+        "8:15: environments[0].platform: found 'proces', did you mean `process`?; allowed: process or docker or memory",
     ),
     "an unknown kind": (
         "kind: canary",
@@ -150,7 +150,7 @@ CONTENT: Final[dict[str, tuple[str, str, str]]] = {
     "an environment that is missing": (
         "    platform: process\n",
         "",
-        "7:5: environments[0].platform: is missing; it is process or memory",
+        "7:5: environments[0].platform: is missing; it is process or docker or memory",
     ),
     "no environments": (
         GOOD[GOOD.index("environments:") :],
