@@ -66,9 +66,9 @@ class ChangedFile:
 class InstanceSeen:
     """One instance. `since`: when it came into its condition; `detail`: how it ended.
 
-    `digest`: what it says it runs; `other_image`: what it runs if that is something else. `called`: the name it has now, if
-    somebody gave it another. `restarted_at`: when it was started again, if it was. `forged`: why it cannot have been started
-    by us.
+    `digest`: what it says it runs (empty: nothing); `other_image`: what it runs if that is something else. `called`: the
+    name it has now, if somebody gave it another. `restarted_at`: when it was started again, if it was. `forged`: why it
+    cannot have been started by us.
     """
 
     name: str

@@ -5,6 +5,7 @@ who asked for something, remembers the newest 256 events (fewer since it was sta
 does itself.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -24,6 +25,13 @@ KINDS: Final = {
     "stop": DeedKind.STOPPED,
     "restart": DeedKind.RESTARTED,
 }
+LONGEST_COMMAND: Final = 200
+_SECRET: Final = re.compile(
+    r"((?:pass|pwd|secret|token|key|credential|auth)[\w-]*[\"']?(?:\s*[=:]\s*|\s+)[\"']?"
+    r"(?:(?:bearer|basic)\s+)?)\S+",
+    re.IGNORECASE,
+)
+_IN_URL: Final = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 SIGNALS: Final = {"1": "SIGHUP", "2": "SIGINT", "9": "SIGKILL", "15": "SIGTERM"}
 
 
@@ -70,7 +78,14 @@ def _of_one(events: Iterable[Event], instance: str, group: str) -> Iterator[Deed
             kind = DeedKind.CONNECTED if action == "connect" else DeedKind.DISCONNECTED
             yield Deed(at(one), kind, instance, group, str(_attributes(one).get("name", "")))
         elif one["Type"] == "container" and action in KINDS:
-            yield Deed(at(one), KINDS[action], instance, group, words or _words(one, action))
+            said = _without_secrets(words) or _words(one, action)
+            yield Deed(at(one), KINDS[action], instance, group, said)
+
+
+def _without_secrets(command: str) -> str:
+    """What people type into a command is journalled: not what they should not have typed (invariant 12)."""
+    named = _SECRET.sub(r"\1(hidden)", command)
+    return _IN_URL.sub(r"\1(hidden)@", named)[:LONGEST_COMMAND]
 
 
 def _words(one: Event, action: str) -> str:

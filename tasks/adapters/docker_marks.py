@@ -69,10 +69,22 @@ def _changed(
 ) -> tuple[ChangedSetting, ...]:
     names = sorted({*asked, *now} - OWN_FIELDS)
     return tuple(
-        ChangedSetting(name, asked.get(name), now.get(name))
+        ChangedSetting(name, *_told(name, asked.get(name), now.get(name)))
         for name in names
         if asked.get(name) != now.get(name)
     )
+
+
+def _told(name: str, was: JsonValue, now: JsonValue) -> tuple[JsonValue, JsonValue]:
+    """Of environment variables only the names of those that differ: their values may be secrets (invariant 12)."""
+    if name != "Env":
+        return was, now
+    before, after = (set(one) if isinstance(one, list) else set() for one in (was, now))
+    return _names(before - after), _names(after - before)
+
+
+def _names(variables: set[JsonValue]) -> JsonValue:
+    return [str(one).partition("=")[0] + "=…" for one in sorted(variables, key=str)]
 
 
 def _forged(asked: Mapping[str, JsonValue] | None) -> str:

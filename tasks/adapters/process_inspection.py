@@ -35,8 +35,8 @@ CANNOT_SHOW: Final = (
     NotLooked(Aspect.DEEDS, "nobody writes down who was at a process"),
     NotLooked(Aspect.NETWORK, "processes share the network of their machine"),
 )
-CLOCK_SECONDS: Final = 0.1
-"""The start of a process is known to a hundredth of a second, a file's change to less."""
+CLOCK_SECONDS: Final = 2.0
+"""When a process was started is told by when its machine was, which is told in whole seconds."""
 
 
 class ProcessInspector:
@@ -62,7 +62,7 @@ class ProcessInspector:
 
 
 def _seen(one: Started, changes: list[tuple[float, str]]) -> InstanceSeen:
-    """Files that changed since it was started: its tree was complete before."""
+    """Files that changed since it was started, but for its first moments: its tree was complete before."""
     begun = one.started_at.timestamp() + CLOCK_SECONDS
     files = tuple(ChangedFile(path, FileChange.CHANGED) for at, path in changes if at > begun)
     condition = Condition.PAUSED if _is_stopped(one) else Condition.RUNNING
@@ -78,7 +78,9 @@ def _changes(tree: Path) -> list[tuple[float, str]]:
     for folder, _, files in os.walk(tree):
         for path in (Path(folder), *(Path(folder, name) for name in files)):
             with contextlib.suppress(FileNotFoundError):
-                found.append((path.lstat().st_ctime, f"/{path.relative_to(tree)}"))
+                found.append(
+                    (path.lstat().st_ctime, f"/{path.relative_to(tree)}".removesuffix("."))
+                )
     return sorted(found, key=lambda one: one[1])
 
 

@@ -73,7 +73,7 @@ def _identity(seen: InstanceSeen, cure: Cure, deeds: Sequence[Deed]) -> Iterator
 def _artifact(seen: InstanceSeen, cure: Cure, wanted: str) -> Iterator[Drift]:
     if seen.other_image:
         yield _drift(seen, DriftKind.IMAGE, "", seen.other_image, wanted, cure)
-    elif seen.digest != wanted:
+    elif seen.digest and seen.digest != wanted:
         yield _drift(seen, DriftKind.IMAGE, "", seen.digest, wanted, cure)
 
 

@@ -150,8 +150,7 @@ class RolloutState:
 
 @dataclass(frozen=True)
 class EnvironmentState:
-    """`vetted`: what was promoted here and not rolled back since, oldest first. `last_outcome` is a sentence. `drift`: what
-    the last look for drift found."""
+    """`vetted`: promoted here and not rolled back since, oldest first. `last_outcome` is a sentence. `drift`: last found."""
 
     environment: Environment
     stable: Deployed | None = None

@@ -11,7 +11,6 @@ from pydantic import JsonValue
 
 from tasks.errors import CorruptError
 from tasks.evidence import Quarantine, QuarantineKind
-from tasks.inspection import Cure, Drift, DriftKind
 from tasks.journal.events import BODIES, KINDS
 from tasks.journal.rules import (
     Approved,
@@ -49,6 +48,7 @@ from tasks.journal.rules import (
 )
 from tasks.model import FleetSpec, Group, Judgement, Role, Unseen, Verdict
 from tasks.ports import Event
+from tests.support.drifting import drift
 from tests.support.events import (
     NOON,
     PROD,
@@ -166,31 +166,6 @@ def test_down_forgets_what_ran_and_keeps_what_was_vetted_until_the_next_rollout(
     assert not again.down
 
 
-def test_healing_is_told_and_changes_nothing_else() -> None:
-    state = prod(promotion(1), line("r1", Healed("one instance had died")))
-    assert state == replace(prod(promotion(1)), last_outcome="healed: one instance had died")
-
-
-def test_drift_stands_until_a_look_says_that_it_is_over() -> None:
-    found = line("r1", DriftFound((DRIFT, MISSING)))
-    stands = prod(promotion(1), found)
-    assert stands == replace(prod(promotion(1)), drift=(DRIFT, MISSING))
-    assert prod(promotion(1), found, line("r1", DriftFound((MISSING,)))).drift == (MISSING,)
-    assert prod(promotion(1), found, line("r1", DriftFound(()))) == prod(promotion(1))
-
-
-def test_drift_of_what_stays_warm_outlives_a_roll_back_and_none_outlives_down() -> None:
-    found = line("r1", DriftFound((DRIFT,)))
-    back = line("r1", RolledBack(deployed(1), "slow", "ada"))
-    assert prod(promotion(1), promotion(2), found, back).drift == (DRIFT,)
-    assert prod(promotion(1), found, line("r1", WentDown())).drift == ()
-
-
-def test_that_drift_is_left_to_people_changes_nothing_else() -> None:
-    left = line("r1", DriftLeft(DRIFT, 3, LATER))
-    assert prod(promotion(1), left) == prod(promotion(1))
-
-
 def test_what_is_only_told_is_not_even_parsed() -> None:
     nonsense = [
         replace(line("r1", Healed("")), kind=kind, body={"un": "readable"})
@@ -233,19 +208,6 @@ def test_what_never_started_cannot_go_on() -> None:
 
 # ---- bodies --------------------------------------------------------------------------------------
 
-DRIFT = Drift(
-    DriftKind.SETTINGS,
-    "r1",
-    "r1-a",
-    "Memory",
-    "Memory is 2",
-    "1",
-    Cure.REPLACE,
-    NOON,
-    "",
-)
-MISSING = Drift(DriftKind.MISSING, "r1", "", "", "1 of 2 are there", "2", Cure.CONVERGE)
-
 EXAMPLES: tuple[Body, ...] = (
     BakedBody(SOURCE, artifact(1), True),
     release_started(1, reused=True),
@@ -265,11 +227,9 @@ EXAMPLES: tuple[Body, ...] = (
     Scaled(4),
     WarmEnded(),
     WentDown(),
-    Healed("drift"),
-    Healed("drift", (DRIFT.cause,)),
-    DriftFound((DRIFT, MISSING)),
-    DriftFound(()),
-    DriftLeft(DRIFT, 3, LATER),
+    Healed("drift", (drift().cause,)),
+    DriftFound((drift(),)),
+    DriftLeft(drift(), 3, LATER),
     ReleaseFinished("promoted in prod"),
     Quarantined(
         Quarantine(QuarantineKind.BASE, "sha256:9", "old", "ada", NOON, LATER, (("a",), ()))
