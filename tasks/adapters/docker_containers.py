@@ -95,12 +95,16 @@ def _is_called_so(place: Place, attrs: Attrs) -> bool:
 
 
 def _recognised(attrs: Attrs, ways: Reach, ahead: timedelta) -> StartedContainer | None:
-    """None if labels are missing: then it is not ours, whatever the others say."""
+    """None if labels are missing or say what none of ours would: then it is not ours, whatever the others say."""
     labels: dict[str, str] = attrs.get("Labels") or {}
     if any(label.value not in labels for label in TOLD):
         return None
     service, digest, repository, name, group, health = (labels[label.value] for label in TOLD)
     artifact = Artifact(service, digest, repository)
+    try:
+        grace_seconds = image_labels.grace_seconds(labels, artifact)
+    except RefusedError:  # one stranger must not keep all others from being seen
+        return None
     created_at = datetime.fromtimestamp(attrs["Created"], UTC)
     return StartedContainer(
         id=attrs["Id"],
@@ -109,7 +113,7 @@ def _recognised(attrs: Attrs, ways: Reach, ahead: timedelta) -> StartedContainer
         artifact=artifact,
         address=_address(attrs, ways),
         health=health,
-        grace_seconds=image_labels.grace_seconds(labels, artifact),
+        grace_seconds=grace_seconds,
         started_at=created_at - ahead,
         created_at=created_at,
         state=attrs["State"],

@@ -93,7 +93,7 @@ def test_a_container_is_closed_limited_and_says_whose_it_is(
     assert found.labels["bakewell.digest"] == one.artifact.digest
     touched = found.exec_run(["/bin/busybox", "touch", "/www/x"], user="0")
     assert b"Read-only file system" in touched.output
-    assert found.exec_run(["/bin/busybox", "touch", "/tmp/x"]).exit_code == 0
+    assert found.exec_run(["/bin/busybox", "touch", "x"], workdir="/tmp").exit_code == 0
     capabilities = found.exec_run(["/bin/busybox", "grep", "CapEff", "/proc/1/status"], user="0")
     assert capabilities.output.split()[1].strip(b"0") == b""
     told = found.exec_run(["/bin/busybox", "env"]).output.decode().split()
@@ -110,6 +110,20 @@ def test_an_untouched_container_is_what_it_was_started_as(
     assert started_as(attrs) == asked_as(found.labels)
     found.update(mem_limit="48m", memswap_limit="48m")
     assert started_as(client.api.inspect_container(found.id)) != asked_as(found.labels)
+
+
+def test_one_stranger_with_odd_labels_keeps_no_other_from_being_seen(
+    ground: Ground, home: Path, client: docker.DockerClient
+) -> None:
+    do(ground, EnsureGroup(group(ground)))
+    (ours,) = containers(client, home)
+    odd = {**ours.labels, "bakewell.grace-seconds": "soon", "bakewell.instance": "r1-odd"}
+    stranger = client.containers.create(ours.attrs["Image"], labels=odd)
+    status = ground.fleet.read(ground.environment)
+    assert [one.name for found in status.groups for one in found.instances] == [
+        ours.labels["bakewell.instance"]
+    ]
+    stranger.remove()
 
 
 def test_who_ignores_sigterm_is_killed_after_its_grace_period_and_people_hear_of_it(
