@@ -18,7 +18,7 @@ CONFIG = {
 }
 HERE = Environment("hello", "production", "docker", container=Container(memory_mb=64, cpus=0.5))
 GROUP = Group("r1", Artifact("hello", "sha256:" + "a" * 64, "host:5000/hello"), 1, 100, Role.STABLE)
-SETTING = Setting(Path("/srv/x"), HERE, "its-network")
+SETTING = Setting(Path("/var/lib/x"), HERE, "its-network")
 
 
 def asked(setting: Setting = SETTING) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def test_the_limits_are_those_of_the_environment() -> None:
 
 
 def test_an_engine_that_cannot_limit_swap_is_not_asked_to_and_shows_no_change() -> None:
-    body = asked(Setting(Path("/srv/x"), HERE, "its-network", limits_swap=False))
+    body = asked(Setting(Path("/var/lib/x"), HERE, "its-network", limits_swap=False))
     seen = inspected(body)
     seen["HostConfig"]["MemorySwap"] = -1
     assert started_as(seen) == asked_as(body["Labels"])
