@@ -113,7 +113,7 @@ def _environment(process: psutil.Process) -> dict[str, str]:
         return {}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bakewell() -> Iterator[Bakewell]:
     with home_of_its_own() as found:
         yield found
