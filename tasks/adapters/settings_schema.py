@@ -75,13 +75,15 @@ class Setting:
             return f"{said}{_meant(given, kinds)}; allowed: {', '.join(kinds)}"
         if kind in ("value_error", "json_invalid"):
             return message.removeprefix("Value error, ")
-        if {"authentication", "secrets"} & set(
-            self.path
-        ):  # perhaps the secret itself, where its name belongs
+        if self._may_be_secret():
             return (
                 f"found something else (not repeated: it may be secret); allowed: {self._allowed()}"
             )
         return f"found {_shown(found)}{_meant(found, self.schema.get('enum', []))}; allowed: {self._allowed()}"
+
+    def _may_be_secret(self) -> bool:
+        """Perhaps the secret itself was written where its name belongs. A choice of words is none."""
+        return bool({"authentication", "secrets"} & set(self.path)) and "enum" not in self.schema
 
     def _known(self) -> list[str]:
         return list(self.parent.get("properties", {}))

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import httpx
 import pytest
 from certifi import where
 
 from tasks.adapters import docker_engine as adapter
 from tasks.errors import RefusedError
 from tasks.model import EnsureGroup, Group, Role, ShiftTraffic
+from tests.support.asking import ask
 from tests.support.docker_engine import docker_engine
 from tests.support.docker_ground import docker_ground
 from tests.support.docker_tls import certificates
@@ -44,5 +44,5 @@ def test_an_engine_is_used_by_tls_and_not_without_a_certificate(
             ground.fleet.apply(ground.environment, ShiftTraffic((("r1", 100),)), 1)
             there = ground.fleet.read(ground.environment)
             assert there.groups[0].instances[0].address.startswith("127.0.0.1:")
-            assert httpx.get(there.endpoint, trust_env=False).text == "1"
+            assert ask(there.endpoint).text == "1"
             ground.fleet.down(ground.environment, 1)

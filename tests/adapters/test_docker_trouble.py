@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 import pytest
 from pydantic import TypeAdapter
 
@@ -18,6 +17,7 @@ from tasks.adapters.docker import DockerFleet
 from tasks.adapters.layout import LayoutStore
 from tasks.errors import NotReadyError, RefusedError, TransientError
 from tasks.model import EnsureGroup, Group, Health, ReplaceInstances, Role, ShiftTraffic
+from tests.support.asking import ask
 from tests.support.docker_engine import TestEngine, docker_engine
 from tests.support.docker_ground import client_of, containers, docker_ground, open_store
 from tests.support.docker_images import busybox_image, shell
@@ -71,7 +71,7 @@ def serving(ground: Ground, replicas: int = 1) -> Group:
 
 
 def answer(ground: Ground) -> str:
-    return httpx.get(ground.fleet.read(ground.environment).endpoint, trust_env=False).text
+    return ask(ground.fleet.read(ground.environment).endpoint).text
 
 
 # ---- the engine goes away ------------------------------------------------------------------------
@@ -101,7 +101,7 @@ def test_users_are_served_while_a_killed_engine_is_away(ground: Ground, engine: 
     endpoint = ground.fleet.read(ground.environment).endpoint
     engine.stop(signal.SIGKILL)
     try:
-        assert httpx.get(endpoint, trust_env=False).text == "1"
+        assert ask(endpoint).text == "1"
         with pytest.raises(TransientError):
             ground.fleet.read(ground.environment)
     finally:

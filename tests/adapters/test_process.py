@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
@@ -31,6 +30,7 @@ from tasks.model import (
     Role,
     ShiftTraffic,
 )
+from tests.support.asking import ask
 from tests.support.grounds import Ground
 from tests.support.process_ground import kill, make_artifact, open_store, process_ground
 
@@ -63,7 +63,7 @@ def test_an_instance_gets_a_clean_environment_and_its_image(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
     ground.fleet.apply(ground.environment, EnsureGroup(group(home, "r1", "1")), 1)
     (one,) = ground.fleet.read(ground.environment).groups[0].instances
-    found = httpx.get(f"http://{one.address}/env", trust_env=False).json()
+    found = ask(f"http://{one.address}/env").json()
     tree = home / "trees" / ground.fleet.read(ground.environment).groups[0].artifact.digest[7:]
     assert "AWS_SECRET_ACCESS_KEY" not in found
     assert found["COLOUR"] == "blue"

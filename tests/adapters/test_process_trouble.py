@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tasks.adapters import image_tree, process_instances, process_table
@@ -30,6 +29,7 @@ from tasks.model import (
     ShiftTraffic,
 )
 from tasks.rollout.converge import converge
+from tests.support.asking import ask
 from tests.support.engines import wait_for
 from tests.support.grounds import Ground
 from tests.support.process_ground import make_artifact, open_store, process_ground
@@ -93,9 +93,7 @@ def test_what_runs_without_its_share_of_the_traffic_is_not_ready_until_it_has_it
 
 def answering(endpoint: str) -> set[str]:
     """The instances that users reach."""
-    return {
-        httpx.get(f"{endpoint}/env", trust_env=False).json()["BAKEWELL_INSTANCE"] for _ in range(40)
-    }
+    return {ask(f"{endpoint}/env").json()["BAKEWELL_INSTANCE"] for _ in range(40)}
 
 
 def test_a_slow_request_is_finished_although_its_instance_is_replaced(

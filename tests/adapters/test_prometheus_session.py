@@ -22,6 +22,7 @@ from tasks.errors import MetricsUnreadableError
 from tasks.model import Environment, Reading
 from tasks.sources import PrometheusSource
 from tests.support.answering import Recorded, answering
+from tests.support.engines import wait_for
 from tests.support.metrics_grounds import status_of
 from tests.support.prometheus import running_prometheus
 from tests.support.registry import htpasswd_file
@@ -254,7 +255,9 @@ def test_a_real_server_is_asked_by_password_over_tls(
     settings: dict[str, Any] = {"timeout_seconds": 5}
     with running_prometheus(tmp_path / "p", {}, web=json.dumps(web), scheme="https") as found:
         trusted = {**settings, "ca_file": str(tmp_path / "cert.pem")}
-        assert "found no series" in refusal(metrics(found.url, authentication=me, **trusted))
+        known = metrics(found.url, authentication=me, **trusted)
+        wait_for(lambda: "HTTP 503" not in refusal(known), 20, "Prometheus to read its own files")
+        assert "found no series" in refusal(known)
         assert "found HTTP 401" in refusal(metrics(found.url, **trusted))
         monkeypatch.setenv("PASSWORD", f"{SECRET}-old")
         assert "found HTTP 401" in refusal(metrics(found.url, authentication=me, **trusted))

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import Answer, Bakewell, MakeService, Service
+from tests.support.asking import ask
 from tests.support.engines import free_port, missing
 
 BAD_INPUT, STOPPED, REFUSED, NO_ANSWER = 2, 3, 4, 5
@@ -219,7 +220,7 @@ class _Users:
 
         while not self._stop.wait(0.01):
             try:
-                httpx.get(self.url, timeout=2)
+                ask(self.url, 2)
             except httpx.HTTPError:
                 time.sleep(0.1)
 

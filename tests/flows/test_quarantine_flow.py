@@ -308,7 +308,7 @@ def test_a_quarantine_ends_by_itself(quiet: Scene) -> None:
     quiet.release()
     stable = quiet.state().stable
     assert stable is not None
-    soon = datetime.now(UTC) + timedelta(seconds=6)
+    soon = datetime.now(UTC) + timedelta(seconds=12)
     add(target_of(stable.artifact.digest, "", ""), "only for a moment", soon)
     quiet.edit(replicas=3)
     with pytest.raises(NotAdmittedError, match="only for a moment"):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import httpx
 
 from tasks.adapters.envoy import Endpoint
+from tests.support.asking import ask
 from tests.support.engines import free_port
 
 SERVER = """
@@ -64,7 +65,7 @@ def _until_it_answers(address: str) -> None:
     end = time.monotonic() + 20
     while time.monotonic() < end:
         try:
-            httpx.get(f"http://{address}/", timeout=2, trust_env=False)
+            ask(f"http://{address}/", 2)
         except httpx.HTTPError:
             time.sleep(0.02)
         else:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from tests.support import engines
+from tests.support.asking import ask
 
 SCRAPE_SECONDS = 0.25
 
@@ -26,7 +25,7 @@ class Prometheus:
     process: "subprocess.Popen[bytes]"
 
     def query(self, text: str) -> list[dict[str, Any]]:
-        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": text}, trust_env=False)
+        answer = ask(f"{self.url}/api/v1/query", query=text)
         found: list[dict[str, Any]] = answer.raise_for_status().json()["data"]["result"]
         return found
 

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.e2e.conftest import QUICK, Bakewell, Service
 from tests.e2e.docker_service import Yard, dockerfile_service
+from tests.support.asking import ask
 from tests.support.engines import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.timeout(400)]
@@ -43,7 +43,7 @@ def test_an_engine_restarted_under_a_rollout_leaves_users_with_what_served_befor
     time.sleep(2)
     there.engine.start()
     for _ in range(20):  # users, of whom none can be served now
-        httpx.get(endpoint)
+        ask(endpoint)
     out, err = rollout.communicate(timeout=180)
     assert rollout.returncode != 0, out + err
     assert "inconclusive: no verdict within 25 s" in err
@@ -52,7 +52,7 @@ def test_an_engine_restarted_under_a_rollout_leaves_users_with_what_served_befor
     now = place(bakewell, service)
     assert now["problems"] == []
     assert [(one["name"], one["weight"]) for one in now["groups"]] == [("r1", 100)]
-    assert httpx.get(endpoint).headers["x-version"] == "1"
+    assert ask(endpoint).headers["x-version"] == "1"
     assert bakewell("verify-journal").code == 0
     assert bakewell("down", service.name).code == 0
     assert there.containers(service.name) == []
