@@ -1,5 +1,5 @@
 """What a release to containers costs against a script of docker, trivy and cosign, and how fast users are taken off a bad
-version. `python -m tests.benchmarks.containers`
+version. `python -m tests.benchmarks.containers [release] [back]`
 
 Prints Markdown for README.md beside this folder. Needs root, dockerd and two idle cores.
 """
@@ -23,6 +23,7 @@ from tests.benchmarks.release import steps
 from tests.e2e.conftest import Answer, Bakewell, Service
 from tests.e2e.docker_service import Yard, dockerfile_service, yard
 from tests.support.cosign_binaries import cosign
+from tests.support.dockerfiles import buildx_folder
 from tests.support.scanners import real_trivy
 
 RUNS: Final = 5
@@ -37,9 +38,15 @@ AT_ONCE: Final[dict[str, Any]] = {
 
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bkw-") as name, _home(Path(name)) as (bakewell, there):
-        folder = Path(name)
-        releases(bakewell, there, dockerfile_service(folder, "bench", there, **AT_ONCE))
-        ways_back(bakewell, dockerfile_service(folder, "bad", there))
+        folder, parts = Path(name), sys.argv[1:] or ["release", "back"]
+        if "release" in parts:
+            releases(bakewell, there, dockerfile_service(folder, "bench", there, **AT_ONCE))
+        if "back" in parts:
+            service = dockerfile_service(folder, "bad", there)
+            service.edit(
+                lambda spec: spec.update(smoke={"path": "/healthz"})
+            )  # it would stop the bad
+            ways_back(bakewell, service)
 
 
 @contextmanager
@@ -81,6 +88,10 @@ def releases(bakewell: Bakewell, there: Yard, service: Service) -> None:
 
 def _bare(bakewell: Bakewell, there: Yard, service: Service) -> dict[str, float]:
     script = Path(__file__).with_name("bare.sh")
+    plugins = bakewell.home / "docker" / "cli-plugins"
+    plugins.mkdir(parents=True, exist_ok=True)
+    if not (plugins / "docker-buildx").exists():
+        (plugins / "docker-buildx").symlink_to(buildx_folder() / "docker-buildx")
     cache, keys = bakewell.home / "trivy", bakewell.home / "keys"
     repository = f"{there.registry.host}/bare"
     done = subprocess.run(
@@ -91,6 +102,7 @@ def _bare(bakewell: Bakewell, there: Yard, service: Service) -> dict[str, float]
         env={
             **os.environ,
             "COSIGN_PASSWORD": "",
+            "DOCKER_CONFIG": str(plugins.parent),
             "PATH": f"{Path(real_trivy()).parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         },
     )
@@ -112,17 +124,16 @@ def ways_back(bakewell: Bakewell, service: Service) -> None:
     stopped, returned = [], []
     for number in range(1, 1 + RUNS):
         good, bad = f"{number}.0", f"{number}.1"
-        service.version(good, failure_share=0.0)
-        _done(bakewell("release", service.folder))
         with Users(place["endpoint"], RATE) as users:
+            service.version(good, failure_share=0.0)
+            _done(bakewell("release", service.folder))
             service.version(bad, failure_share=1.0)
             if (code := bakewell("release", service.folder).code) != STOPPED:
                 raise SystemExit(f"a version that only fails must be stopped; exit code {code}")
-        stopped.append((users.span(bad), _to_verdict(bakewell, service, users.first(bad))))
-        with Users(place["endpoint"], RATE) as users:
             began = time.time()
             _done(bakewell("rollback", service.name, "production", "--reason", "a benchmark"))
             took = time.time() - began
+        stopped.append((users.span(bad), _to_verdict(bakewell, service, users.first(bad))))
         returned.append((users.last(good) - began, took))
     rows = [
         ("from its first bad answer to its last", _spread([span for span, _ in stopped])),
