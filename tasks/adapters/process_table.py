@@ -26,11 +26,18 @@ from tasks.errors import RefusedError
 LAUNCHER: Final = """
 import os, sys
 log, folder, *command = sys.argv[1:]
+read, write = os.pipe()
 if os.fork():
+    os.close(write)
+    os.read(read, 1)  # at every moment one of the two leads a session, and so is found by its marks
     os._exit(0)
 os.setsid()
+os.write(write, b".")
 answer = os.dup(1)
-os.write(answer, f"{os.getpid()}\\n".encode())
+try:
+    os.write(answer, f"{os.getpid()}\\n".encode())
+except OSError:
+    pass  # whoever asked was killed; what it asked for begins all the same, and is found by its marks
 try:
     os.chdir(folder)
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

@@ -249,7 +249,9 @@ class SplitFleet(Generic[C]):
         waiting, again = set(names), STARTS_AT_MOST
         end = time.monotonic() + place.environment.ready_seconds
         while waiting:
-            there = {one.name: one for one in self._instances.find(place)}
+            there = self._by_name(place)
+            if waiting - there.keys():  # one look may miss who begins just now: its list is older
+                there = {**there, **self._by_name(place)}
             for name in sorted(waiting):
                 one = there.get(name)
                 gone = one is None or not one.alive
@@ -261,6 +263,9 @@ class SplitFleet(Generic[C]):
                 elif self._answers(one):
                     waiting = waiting - {name}
             time.sleep(0.02)
+
+    def _by_name(self, place: Place) -> dict[str, C]:
+        return {one.name: one for one in self._instances.find(place)}
 
     def _answers(self, one: C) -> bool:
         with contextlib.suppress(TransientError):
