@@ -12,7 +12,11 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from tasks.errors import CorruptError
 from tasks.evidence import Quarantine, QuarantineKind
 from tasks.inspection import Drift
+from tasks.journal.line import LineResumed, LineStopped, Notified, Repaid
+from tasks.journal.pushes import PushAccepted, PushDropped, PushTaken
+from tasks.journal.rebuilds import RebuildDone, RebuildFinished, RebuildPlanned
 from tasks.journal.samples import PACKED, packed, unpacked
+from tasks.journal.waits import Rejected, ReleaseWaits, WaitEnded
 from tasks.model import (
     Artifact,
     Environment,
@@ -51,6 +55,19 @@ class EventKind(StrEnum):
     RELEASE_FINISHED = "release finished"
     QUARANTINED = "quarantined"
     QUARANTINE_LIFTED = "quarantine lifted"
+    RELEASE_WAITS = "release waits"
+    WAIT_ENDED = "wait ended"
+    REJECTED = "rejected"
+    LINE_STOPPED = "line stopped"
+    LINE_RESUMED = "line resumed"
+    REPAID = "repaid"
+    NOTIFIED = "notified"
+    PUSH_ACCEPTED = "push accepted"
+    PUSH_TAKEN = "push taken"
+    PUSH_DROPPED = "push dropped"
+    REBUILD_PLANNED = "rebuild planned"
+    REBUILD_DONE = "rebuild done"
+    REBUILD_FINISHED = "rebuild finished"
 
 
 EVERY_SERVICE: Final = ""
@@ -245,6 +262,19 @@ Body = (
     | ReleaseFinished
     | Quarantined
     | QuarantineLifted
+    | ReleaseWaits
+    | WaitEnded
+    | Rejected
+    | LineStopped
+    | LineResumed
+    | Repaid
+    | Notified
+    | PushAccepted
+    | PushTaken
+    | PushDropped
+    | RebuildPlanned
+    | RebuildDone
+    | RebuildFinished
 )
 
 BODIES: Final[dict[EventKind, type[Body]]] = {
@@ -268,6 +298,19 @@ BODIES: Final[dict[EventKind, type[Body]]] = {
     EventKind.RELEASE_FINISHED: ReleaseFinished,
     EventKind.QUARANTINED: Quarantined,
     EventKind.QUARANTINE_LIFTED: QuarantineLifted,
+    EventKind.RELEASE_WAITS: ReleaseWaits,
+    EventKind.WAIT_ENDED: WaitEnded,
+    EventKind.REJECTED: Rejected,
+    EventKind.LINE_STOPPED: LineStopped,
+    EventKind.LINE_RESUMED: LineResumed,
+    EventKind.REPAID: Repaid,
+    EventKind.NOTIFIED: Notified,
+    EventKind.PUSH_ACCEPTED: PushAccepted,
+    EventKind.PUSH_TAKEN: PushTaken,
+    EventKind.PUSH_DROPPED: PushDropped,
+    EventKind.REBUILD_PLANNED: RebuildPlanned,
+    EventKind.REBUILD_DONE: RebuildDone,
+    EventKind.REBUILD_FINISHED: RebuildFinished,
 }
 KINDS: Final = {body: kind for kind, body in BODIES.items()}
 

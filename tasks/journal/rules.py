@@ -1,4 +1,4 @@
-"""What follows from the journal: the proof of its chain, the state of the world as it should be, and whom to go back to. Pure."""
+"""What follows from the journal: the state of the world as it should be, and whom to go back to. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, TypeVar
 
-from tasks.chain import FIRST, hash_of
+from tasks.chain import hash_of
 from tasks.errors import CorruptError
 from tasks.evidence import Quarantine
 from tasks.inspection import Drift
@@ -40,7 +40,9 @@ from tasks.journal.events import (
     record,
     written,
 )
+from tasks.journal.proof import ChainBreak, verify_chain
 from tasks.journal.quarantines import quarantines_after
+from tasks.journal.waits import ReleaseWaits, WaitEnded, Waiting, waiting_after
 from tasks.model import Artifact, Environment, FleetSpec, Group, Role, Source, Step
 from tasks.ports import Event
 from tasks.service import ServiceSpec
@@ -89,47 +91,6 @@ __all__ = [  # the words of events.py are said here, too: flows need one address
     "written",
 ]
 
-# ---- the chain -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ChainBreak:
-    """The first line that cannot be trusted, and why."""
-
-    sequence: int
-    problem: str
-
-    def __str__(self) -> str:
-        return f"line {self.sequence}: {self.problem}"
-
-
-def verify_chain(events: Iterable[Event]) -> ChainBreak | None:
-    """The first break of the whole journal's chain, from its first line on; None if every line proves the one before.
-
-    What it cannot see: lines cut off at the end (a shorter chain is a chain; the store keeps the newest hash beside it
-    for that), and somebody who may write to the database and computes the whole chain anew. Keep the newest hash
-    elsewhere to see both.
-    """
-    previous = FIRST
-    for sequence, event in enumerate(events, start=1):
-        if problem := _break(event, sequence, previous):
-            return ChainBreak(sequence, problem)
-        previous = event.hash
-    return None
-
-
-def _break(event: Event, sequence: int, previous: str) -> str:
-    if event.sequence != sequence:
-        return (
-            f"line {event.sequence} stands in its place: lines were removed, added or put elsewhere"
-        )
-    if hash_of(event) != event.hash:
-        return "its content is not what its hash says: it was changed after it was written"
-    if event.previous != previous:
-        return "it does not follow the line before: one of them was replaced"
-    return ""
-
-
 # ---- the state -----------------------------------------------------------------------------------
 
 Key = tuple[str, str]
@@ -165,7 +126,8 @@ class EnvironmentState:
 
 @dataclass(frozen=True)
 class ReleaseState:
-    """`outcome` is None until the release has finished. `started_at` is its first start, if it was taken up again."""
+    """`outcome` is None until the release has finished. `started_at` is its first start, if it was taken up again. `waiting`:
+    what it waits for, if it does."""
 
     id: str
     service: str
@@ -175,6 +137,7 @@ class ReleaseState:
     started_at: datetime
     outcome: str | None
     reused_bake: bool
+    waiting: Waiting | None = None
 
 
 @dataclass(frozen=True)
@@ -198,6 +161,17 @@ TOLD_ONLY: Final = frozenset(
         EventKind.VERDICT_GIVEN,
         EventKind.APPROVED,
         EventKind.BYPASSED,
+        EventKind.REJECTED,
+        EventKind.LINE_STOPPED,
+        EventKind.LINE_RESUMED,
+        EventKind.REPAID,
+        EventKind.NOTIFIED,
+        EventKind.PUSH_ACCEPTED,
+        EventKind.PUSH_TAKEN,
+        EventKind.PUSH_DROPPED,
+        EventKind.REBUILD_PLANNED,
+        EventKind.REBUILD_DONE,
+        EventKind.REBUILD_FINISHED,
     }
 )
 
@@ -211,7 +185,7 @@ def fold(events: Iterable[Event], begin: State | None = None) -> State:
         if event.kind in TOLD_ONLY:
             continue
         body = body_of(event)
-        if isinstance(body, ReleaseStarted | ReleaseFinished):
+        if isinstance(body, ReleaseStarted | ReleaseFinished | ReleaseWaits | WaitEnded):
             key = (event.service, event.release)
             releases[key] = _release_after(releases.get(key), event, body)
         elif isinstance(body, Quarantined | QuarantineLifted):
@@ -223,10 +197,17 @@ def fold(events: Iterable[Event], begin: State | None = None) -> State:
 
 
 def _release_after(
-    state: ReleaseState | None, event: Event, body: ReleaseStarted | ReleaseFinished
+    state: ReleaseState | None,
+    event: Event,
+    body: ReleaseStarted | ReleaseFinished | ReleaseWaits | WaitEnded,
 ) -> ReleaseState:
+    if isinstance(body, ReleaseWaits | WaitEnded):
+        known = _started(state, event)
+        return replace(
+            known, waiting=waiting_after(known.waiting, event.environment, event.at, body)
+        )
     if isinstance(body, ReleaseFinished):
-        return replace(_started(state, event), outcome=body.outcome)
+        return replace(_started(state, event), outcome=body.outcome, waiting=None)
     return ReleaseState(
         event.release,
         event.service,
@@ -236,6 +217,7 @@ def _release_after(
         state.started_at if state and state.outcome is None else event.at,
         None,
         body.reused_bake,
+        state.waiting if state and state.outcome is None else None,
     )
 
 

@@ -10,22 +10,13 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from tasks.errors import CorruptError
-from tasks.evidence import Quarantine, QuarantineKind
-from tasks.journal.events import BODIES, KINDS
 from tasks.journal.rules import (
-    Approved,
-    BakedBody,
     Body,
-    Bypassed,
     Continuation,
-    DriftFound,
-    DriftLeft,
     EnvironmentState,
     EventKind,
     Healed,
     Promoted,
-    Quarantined,
-    QuarantineLifted,
     ReleaseFinished,
     ReleaseStarted,
     RolledBack,
@@ -34,7 +25,6 @@ from tasks.journal.rules import (
     Scaled,
     State,
     StepStarted,
-    VerdictGiven,
     WarmEnded,
     WentDown,
     Withdrawn,
@@ -44,11 +34,9 @@ from tasks.journal.rules import (
     fold,
     next_release_id,
     roll_back_target,
-    written,
 )
-from tasks.model import FleetSpec, Group, Judgement, Role, Unseen, Verdict
+from tasks.model import FleetSpec, Group, Role, Verdict
 from tasks.ports import Event
-from tests.support.drifting import drift
 from tests.support.events import (
     NOON,
     PROD,
@@ -204,51 +192,6 @@ def test_what_never_started_cannot_go_on() -> None:
         fold([line("r1", Promoted(deployed(1), None))])
     with pytest.raises(CorruptError, match="hello r1"):
         fold([line("r1", ReleaseFinished("ok"), environment="")])
-
-
-# ---- bodies --------------------------------------------------------------------------------------
-
-EXAMPLES: tuple[Body, ...] = (
-    BakedBody(SOURCE, artifact(1), True),
-    release_started(1, reused=True),
-    RolloutStarted(PROD, artifact(1), 3, "run"),
-    StepStarted(2, step(1, 2)),
-    Sampled(sample()),
-    Sampled(Unseen(NOON, "no answer")),
-    VerdictGiven(Judgement(Verdict.INCONCLUSIVE, "too little", {"requests": 7, "p": 0.25})),
-    Approved("ada", "it is Tuesday", "command line"),
-    Bypassed("start gate", "it burns", "it mends that", "ada"),
-    Promoted(deployed(1), LATER),
-    Promoted(deployed(1), None),
-    Withdrawn(Verdict.ROLL_BACK, "errors"),
-    Withdrawn(None, "crashed"),
-    RolledBack(deployed(1), "slow", "ada"),
-    RolledBack(deployed(1), "stolen key", "ada", f"artifact {artifact(2).digest}"),
-    Scaled(4),
-    WarmEnded(),
-    WentDown(),
-    Healed("drift", (drift().cause,)),
-    DriftFound((drift(),)),
-    DriftLeft(drift(), 3, LATER),
-    ReleaseFinished("promoted in prod"),
-    Quarantined(
-        Quarantine(QuarantineKind.BASE, "sha256:9", "old", "ada", NOON, LATER, (("a",), ()))
-    ),
-    Quarantined(Quarantine(QuarantineKind.PACKAGE, "leaky@1.0", "stolen key", "ada", NOON)),
-    QuarantineLifted(QuarantineKind.PACKAGE, "leaky@1.0", "a false alarm", "bob"),
-)
-
-
-@pytest.mark.parametrize("body", EXAMPLES, ids=lambda body: type(body).__name__)
-def test_every_body_survives_the_journal(body: Body) -> None:
-    assert body_of(line("r1", body)) == body
-    assert written(body_of(line("r1", body))) == written(body)
-
-
-def test_every_kind_has_a_body_of_its_own() -> None:
-    assert set(BODIES) == set(EventKind)
-    assert len(KINDS) == len(BODIES)
-    assert {type(body) for body in EXAMPLES} == set(KINDS)
 
 
 # ---- releases ------------------------------------------------------------------------------------

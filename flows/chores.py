@@ -1,0 +1,27 @@
+"""Chores: what has to be done again and again so that nothing stays half done, whoever died. Each is idempotent, takes the
+leases it needs, and needs the journal and the platforms only: `bakewell up` does them every few seconds, the flow `drift` at
+each of its runs."""
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from flows.story import Tone, tell
+from tasks.errors import BakewellError
+
+Chore = Callable[[], Iterable[str]]
+"""Does what is due and says each thing that it did, in a sentence."""
+
+CHORES: Final[tuple[str, ...]] = ("flows.reconciling:reconcile",)
+"""In this order, as module:function, imported when first done. What returns users to safety comes first."""
+
+
+def do_chores(names: Iterable[str] = CHORES) -> Iterator[str]:
+    """All of them; one that fails keeps no other from being done. Yields what was done."""
+    for name in names:
+        module, _, function = name.partition(":")
+        chore: Chore = getattr(importlib.import_module(module), function)
+        try:
+            yield from chore()
+        except BakewellError as error:
+            tell(f"could not {function}: {error}; the next round tries again", Tone.WARN)

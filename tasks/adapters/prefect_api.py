@@ -1,0 +1,119 @@
+"""Prefect's HTTP API, as far as others than flows need it: begin a run, wake a suspended one, see what became of it.
+
+Its own client would take two seconds to import and is not for those who only knock (measured: `import prefect` 1.7 s). The API
+is open to whoever reaches it; $PREFECT_API_AUTH_STRING is sent where it is set.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+from pydantic import JsonValue
+
+from tasks.adapters.prefect_server import TERMINAL
+from tasks.errors import InvalidInputError, NotFoundError, TransientError
+
+AUTHORIZATION: Final = "PREFECT_API_AUTH_STRING"
+SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True)
+class FlowRun:
+    """`state` is Prefect's type in capitals (SCHEDULED, RUNNING, PAUSED, …), `state_name` what people see (Suspended)."""
+
+    id: str
+    name: str
+    state: str
+    state_name: str
+    parameters: Mapping[str, JsonValue]
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in TERMINAL
+
+
+class PrefectApi:
+    """`api` is the URL that ends in `/api`. Every method: TransientError if nobody answers, or answers 5xx."""
+
+    def __init__(self, api: str) -> None:
+        auth = os.environ.get(AUTHORIZATION, "")
+        user, _, password = auth.partition(":")
+        self._api = api.rstrip("/")
+        self._client = httpx.Client(
+            base_url=self._api, timeout=SECONDS, auth=(user, password) if auth else None
+        )
+
+    def create_run(
+        self,
+        deployment: str,
+        parameters: Mapping[str, JsonValue],
+        *,
+        key: str,
+        tags: Sequence[str] = (),
+    ) -> FlowRun:
+        """A run of `flow/deployment`. The same `key` again gives the first run, whatever the parameters now are.
+
+        NotFoundError if there is no such deployment, InvalidInputError if the parameters do not fit.
+        """
+        flow, _, name = deployment.partition("/")
+        there = self._ask("GET", f"/deployments/name/{quote(flow)}/{quote(name)}")
+        body = {"parameters": dict(parameters), "idempotency_key": key, "tags": list(tags)}
+        return _run(self._ask("POST", f"/deployments/{there['id']}/create_flow_run", body))
+
+    def run(self, run: str) -> FlowRun:
+        """NotFoundError if Prefect does not know it (any more)."""
+        return _run(self._ask("GET", f"/flow_runs/{run}"))
+
+    def resume(self, run: str, form: Mapping[str, JsonValue] | None = None) -> bool:
+        """Wake a paused or suspended run, with the answers to its form. False if it does not wait (any more).
+
+        InvalidInputError if the answers do not fit its form.
+        """
+        body = {"run_input": dict(form)} if form is not None else {}
+        said = self._ask("POST", f"/flow_runs/{run}/resume", body)
+        if said.get("status") == "REJECT":  # with status 200
+            reason = (said.get("details") or {}).get("reason") or "no reason given"
+            raise InvalidInputError(f"asked Prefect to resume run {run}; it refused: {reason}")
+        return bool(said.get("status") == "ACCEPT")
+
+    def set_state(self, run: str, kind: str, name: str, message: str) -> None:
+        """Show a run in a state, whatever it was in. For the eye: it stops nothing that still runs."""
+        state = {"type": kind, "name": name, "message": message}
+        self._ask("POST", f"/flow_runs/{run}/set_state", {"state": state, "force": True})
+
+    def runs(self, filters: Mapping[str, JsonValue], limit: int = 200) -> list[FlowRun]:
+        """Newest first; `filters` is Prefect's `flow_runs` filter."""
+        body = {"flow_runs": dict(filters), "sort": "START_TIME_DESC", "limit": limit}
+        return [_run(one) for one in self._ask("POST", "/flow_runs/filter", body)]
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        asked = f"asked Prefect at {self._api} for {path}"
+        try:
+            answer = self._client.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise TransientError(
+                f"{asked}; it did not answer: {str(error) or type(error).__name__}"
+            ) from error
+        if answer.status_code >= 500 or answer.status_code == 429:
+            raise TransientError(f"{asked}; it answered {answer.status_code}")
+        if answer.status_code == 404:
+            raise NotFoundError(
+                f"{asked}; there is no such thing. Were the deployments written to it (`bakewell up`)?"
+            )
+        if answer.status_code >= 400:
+            raise InvalidInputError(
+                f"{asked}; it refused ({answer.status_code}): {answer.text[:500]}"
+            )
+        return answer.json() if answer.content else {}
+
+
+def _run(found: Mapping[str, Any]) -> FlowRun:
+    state = found.get("state") or {}
+    kind, name = found.get("state_type") or state.get("type"), found.get("state_name")
+    parameters = found.get("parameters") or {}
+    return FlowRun(
+        found["id"], found["name"], str(kind), str(name or state.get("name")), parameters
+    )
