@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.story import Tone, tell
+from flows.story import Tone, overheard, tell
 from flows.unchanged import Released, released_already
 from tasks import platforms
 from tasks.adapters.prefect_server import LocalPrefectServer, client_environment
@@ -46,10 +46,31 @@ def run_release(folder: Path, to: str = "", despite_burn: str = "") -> "Released
 
 
 def run_rollback(service: str, environment: str, reason: str) -> "Deployed":
-    with prefect_is_there():
-        from flows.rollback import rollback
+    """Users first: they are back before Prefect is even imported. What was done is shown there afterwards."""
+    from flows.going_back import roll_back
 
-        return rollback(service, environment, reason)
+    with overheard() as story:
+        target = roll_back(service, environment, reason)
+    _show_rolled_back(service, environment, reason, target.release, story)
+    return target
+
+
+def _show_rolled_back(
+    service: str, environment: str, reason: str, release: str, story: list[str]
+) -> None:
+    """Whatever hinders it, and be it somebody who will not wait: the way back has succeeded, and is in the journal."""
+    try:
+        with prefect_is_there():
+            from flows.rollback import show_rolled_back
+
+            show_rolled_back(service, environment, reason, release, story)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - Prefect raises what it likes
+        tell(
+            f"users are back on {release}, and the journal says so; Prefect could not show it:"
+            f" {str(error) or type(error).__name__}",
+            Tone.WARN,
+            where=f"{service} {environment}",
+        )
 
 
 def run_drift(service: str, heal: bool) -> "list[EnvironmentDrift]":
