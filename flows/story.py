@@ -51,9 +51,11 @@ class _Listener(logging.Handler):
 @contextmanager
 def overheard() -> Iterator[list[str]]:
     """What is told meanwhile, line by line: for those who come too late to hear it."""
-    listener = _Listener()
+    listener, level = _Listener(), LOGGER.level
     LOGGER.addHandler(listener)
+    LOGGER.setLevel(logging.INFO)
     try:
         yield listener.lines
     finally:
+        LOGGER.setLevel(level)
         LOGGER.removeHandler(listener)
