@@ -1,7 +1,9 @@
 """An engine behind SSH: a real sshd on loopback, OpenSSH's client, keys and hosts known and unknown."""
 
+import io
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tasks.adapters import docker_build
 from tasks.adapters import docker_engine as adapter
 from tasks.errors import RefusedError, TransientError
 from tasks.model import EnsureGroup, Group, Role, ShiftTraffic
@@ -62,6 +65,23 @@ def test_containers_are_run_by_an_engine_behind_ssh_and_nothing_is_left_of_it(
         assert sshs(there)
         adapter.engine().client.close()
         wait_for(lambda: not sshs(there), 5, "every ssh to end")
+
+
+def test_an_image_is_built_by_an_engine_behind_ssh(there: Sshd) -> None:
+    context = there.folder / "context.tar.gz"
+    with tarfile.open(context, "w:gz") as packed:
+        for name, content in (
+            ("Dockerfile", b"FROM scratch\nCOPY big /\n"),
+            ("big", bytes(3_000_000)),
+        ):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            packed.addfile(member, io.BytesIO(content))
+    order = docker_build.Order(context, "Dockerfile", "by-ssh:1", ("made", "by a test"))
+    built = docker_build.build(order, lambda line: None)
+    client = adapter.engine().client
+    assert client.images.get(built.name).labels["made"] == "by a test"
+    client.images.remove(built.name)
 
 
 def test_a_connection_that_was_cut_is_made_anew(there: Sshd) -> None:
