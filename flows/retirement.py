@@ -2,20 +2,26 @@
 
 from collections.abc import Iterator
 
+from flows.stopping import stop_installation
 from flows.story import teller
 from flows.tenure import tenure
 from tasks import platforms
-from tasks.adapters.prefect_server import LocalPrefectServer
 from tasks.errors import BakewellError, NotFoundError, TransientError
 from tasks.journal.rules import EnvironmentState, WentDown, fold
 
 
-def take_down(service: str | None, environment: str | None, everything: bool) -> Iterator[str]:
+def take_down(
+    service: str | None, environment: str | None, everything: bool, gently: bool = False
+) -> Iterator[str]:
     """Stop instances and splitter of the named environments (all, if `everything`); says what was stopped.
+
+    `everything` ends the installation first, so that nobody starts again what goes; `gently` lets its runs finish.
 
     One that cannot be stopped keeps no other from it. TransientError at the end if there was one, NotFoundError if nothing
     of that name runs.
     """
+    if everything:
+        yield from stop_installation(platforms.home(), gently)
     states = [
         state
         for state in fold(platforms.journal().events(service)).environments.values()
@@ -31,19 +37,10 @@ def take_down(service: str | None, environment: str | None, everything: bool) ->
             yield stop(state)
         except BakewellError as error:
             left.append(f"{state.environment.service} {state.environment.name}: {error}")
-    if everything:
-        yield stop_server()
     if left:
         raise TransientError(
             f"asked to take {len(states)} environments down; {len(left)} may still run: {'; '.join(left)}"
         )
-
-
-def stop_server() -> str:
-    stopped = LocalPrefectServer(platforms.home()).stop()
-    return (
-        "the local Prefect server was stopped" if stopped else "no local Prefect server was running"
-    )
 
 
 def _may_be_up(state: EnvironmentState) -> bool:
