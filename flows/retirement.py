@@ -1,5 +1,6 @@
 """Retirement: take a service out of its environments. Artifacts, evidence and the journal stay."""
 
+import getpass
 from collections.abc import Iterator
 
 from flows.stopping import stop_installation
@@ -11,7 +12,11 @@ from tasks.journal.rules import EnvironmentState, WentDown, fold
 
 
 def take_down(
-    service: str | None, environment: str | None, everything: bool, gently: bool = False
+    service: str | None,
+    environment: str | None,
+    everything: bool,
+    gently: bool = False,
+    reason: str = "",
 ) -> Iterator[str]:
     """Stop instances and splitter of the named environments (all, if `everything`); says what was stopped.
 
@@ -34,7 +39,7 @@ def take_down(
     left = []
     for state in states:
         try:
-            yield stop(state)
+            yield stop(state, reason)
         except BakewellError as error:
             left.append(f"{state.environment.service} {state.environment.name}: {error}")
     if left:
@@ -54,11 +59,12 @@ def _may_be_up(state: EnvironmentState) -> bool:
     return bool(found.groups or found.endpoint)
 
 
-def stop(state: EnvironmentState) -> str:
+def stop(state: EnvironmentState, reason: str = "") -> str:
     """The intent is journalled first: a crash half-way is finished by the next `down`."""
     here = state.environment
     with tenure(platforms.journal(), here.service, here.name, "down") as held:
-        held.record(state.stable.release if state.stable else "", WentDown())
+        went = WentDown(reason, getpass.getuser())
+        held.record(state.stable.release if state.stable else "", went)
         say = teller(f"{here.service} {here.name}")
         platforms.connect(here.platform, say).fleet.down(here, held.token)
     return f"{here.service} {here.name} is down"
