@@ -32,12 +32,15 @@ class PushAccepted:
 
 @dataclass(frozen=True)
 class PushTaken:
-    """`push` is the sequence of the accepting line, `flow_run` the Prefect run that releases it."""
+    """`push` is the sequence of the accepting line, `flow_run` the Prefect run that releases it; empty: it is about to be
+    made, and whoever comes next makes it if nobody has."""
 
     push: int
     flow_run: str
 
     def __str__(self) -> str:
+        if not self.flow_run:
+            return f"the push of line {self.push} is about to be released"
         return f"the push of line {self.push} is released by run {self.flow_run}"
 
 
@@ -114,10 +117,11 @@ class PushFold:
             case PushAccepted():
                 self._accept(KnownPush(sequence, service, at, body))
             case PushTaken(push, run):
-                if found := self._open.pop(push, None):
+                if found := self._open.pop(push, None) or self._in_flight.get(push):
                     self._in_flight[push] = replace(found, flow_run=run)
             case PushDropped(push, _, cause):
                 self._open.pop(push, None)
+                self._in_flight.pop(push, None)
                 if cause is DropCause.REFUSED:
                     self._forget(push)
             case PushEnded(push):
@@ -155,16 +159,23 @@ class PushFold:
 # ---- what follows from it ------------------------------------------------------------------------
 
 
-def superseded(push: KnownPush, pushes: Pushes) -> KnownPush | None:
-    """The newest push of the same service and branch that is open, if this one is not it."""
-    same = [
-        one
-        for one in pushes.open.values()
-        if (one.service, one.body.repository, one.body.ref)
-        == (push.service, push.body.repository, push.body.ref)
-    ]
-    newest = max(same, key=lambda one: one.id, default=push)
-    return newest if newest.id > push.id else None
+@dataclass(frozen=True)
+class Sorted:
+    """`next`: the newest of each branch, the longest waiting first. `superseded`: each other, with the one that came later."""
+
+    next: tuple[KnownPush, ...]
+    superseded: tuple[tuple[KnownPush, KnownPush], ...]
+
+
+def sort_open(service: str, pushes: Pushes) -> Sorted:
+    """What is to be released of a service's open pushes, and what is not any more."""
+    mine = sorted(
+        (one for one in pushes.open.values() if one.service == service), key=lambda one: one.id
+    )
+    newest = {(one.body.repository, one.body.ref): one for one in mine}
+    later = [(one, newest[one.body.repository, one.body.ref]) for one in mine]
+    kept = sorted(newest.values(), key=lambda one: one.id)
+    return Sorted(tuple(kept), tuple((one, other) for one, other in later if one is not other))
 
 
 def in_flight_of(service: str, pushes: Pushes) -> KnownPush | None:
