@@ -47,8 +47,8 @@ def deliver() -> Iterator[str]:
     if not pushes.open and not pushes.in_flight:
         return
     try:
-        with tenure(journal, EVERY_SERVICE, LEASE, "delivery of pushes"):
-            yield from Delivery(journal, _prefect(), platforms.repositories()).round(book.refresh())
+        with _prefect() as prefect, tenure(journal, EVERY_SERVICE, LEASE, "delivery of pushes"):
+            yield from Delivery(journal, prefect, platforms.repositories()).round(book.refresh())
     except LeaseHeldError:
         return  # another process delivers
 

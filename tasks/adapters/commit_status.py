@@ -52,6 +52,7 @@ def tell_forge(repository: Repository, told: Told) -> bool:
             json=_message(repository.forge, told),
             headers=_headers(repository.forge, read_secret(settings.token)),
             timeout=SECONDS,
+            verify=url.startswith("https:"),
         )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise TransientError(

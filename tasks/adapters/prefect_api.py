@@ -7,7 +7,7 @@ is open to whoever reaches it; $PREFECT_API_AUTH_STRING is sent where it is set.
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 import httpx
@@ -43,8 +43,17 @@ class PrefectApi:
         user, _, password = auth.partition(":")
         self._api = api.rstrip("/")
         self._client = httpx.Client(
-            base_url=self._api, timeout=SECONDS, auth=(user, password) if auth else None
+            base_url=self._api,
+            timeout=SECONDS,
+            auth=(user, password) if auth else None,
+            verify=self._api.startswith("https:"),  # to load certificates takes longer than to ask
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._client.close()
 
     def create_run(
         self,
