@@ -42,7 +42,11 @@ NOT_BEGUN: Final = frozenset({"SCHEDULED", "PENDING"})
 def deliver() -> Iterator[str]:
     """The chore: what can be done for every open push and every run that has taken one. Says what was done."""
     journal = platforms.journal()
-    book = PushBook(journal)
+    yield from deliver_from(PushBook(journal), journal)
+
+
+def deliver_from(book: PushBook, journal: Journal) -> Iterator[str]:
+    """The same for who has a book, and so need not read it all again."""
     pushes = book.refresh()
     if not pushes.open and not pushes.in_flight:
         return

@@ -6,6 +6,7 @@ behind each other and behind every rollout; together they cost one write.
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from tasks.pushes import Push, PushedService, Repository
 
 AT_ONCE: Final = 500
 QUEUE_AT_MOST: Final = 5_000
+OTHERS_SECONDS: Final = 1.0
 HEALTH: Final = "health of the receiver"
 
 
@@ -40,6 +42,7 @@ class Desk:
         self._journal = journal
         self._on_filed = on_filed
         self._papers: queue.Queue[_Paper | None] = queue.Queue(QUEUE_AT_MOST)
+        self._look_at = 0.0
         self._writer = threading.Thread(target=self._write, name="desk", daemon=True)
 
     def open(self) -> None:
@@ -97,7 +100,7 @@ class Desk:
 
     def _file(self, papers: Sequence[_Paper]) -> None:
         try:
-            self.book.refresh()
+            self._look_for_others()
             accepted = self._accept(papers)
         except BakewellError as error:
             for paper in papers:
@@ -107,6 +110,12 @@ class Desk:
             paper.filed.set_result(tuple(one.service for one in services))
         if any(accepted):
             self._on_filed()
+
+    def _look_for_others(self) -> None:
+        """What other receivers have accepted, now and then. That only saves work: one commit has one run, whoever accepts it."""
+        if (now := time.monotonic()) > self._look_at:
+            self.book.refresh()
+            self._look_at = now + OTHERS_SECONDS
 
     def _accept(self, papers: Sequence[_Paper]) -> list[tuple[PushedService, ...]]:
         """Journalled before anybody hears of it."""
@@ -124,7 +133,7 @@ class Desk:
             entries += [_entry(paper.repository, push, one) for one in fresh]
             accepted.append(fresh)
         if entries:
-            self._journal.append_all(entries)
+            self.book.add(self._journal.append_all(entries))
         return accepted
 
 

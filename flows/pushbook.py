@@ -44,6 +44,12 @@ class PushBook:
         with self._lock:
             return self._fold.pushes
 
+    def add(self, events: Iterable[Event]) -> None:
+        """Lines that were just written. They may be read again."""
+        with self._lock:
+            for event in events:
+                self._add(event)
+
     def unknown(
         self, repository: str, push: Push, services: Iterable[PushedService]
     ) -> tuple[PushedService, ...]:

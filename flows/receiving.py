@@ -18,7 +18,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from flows import console
-from flows.delivering import deliver
+from flows.delivering import deliver_from
 from flows.desk import Desk
 from flows.pushbook import PushBook
 from flows.story import Tone, tell
@@ -27,6 +27,7 @@ from tasks.adapters.receiver import Limits, Receiver
 from tasks.adapters.receiver_metrics import Backlog, ReceiverMetrics
 from tasks.adapters.repositories_file import read_repositories, repositories_file
 from tasks.errors import BakewellError, InvalidInputError
+from tasks.ports import Journal
 from tasks.pushes import Push, PushedService, Repositories, Repository
 from tasks.receive.rules import concerned, is_of
 
@@ -81,19 +82,26 @@ class Courier:
         self._thread.join()
 
     def _go(self) -> None:
+        journal = platforms.journal()
         while not self._closing.is_set():
             self._called.clear()
-            self._deliver()
-            open_still = self._book.last().open
-            self._called.wait(self._again_seconds if open_still else None)
+            if not self._deliver(journal):
+                self._closing.wait(self._again_seconds)
+            elif not self._book.last().open:
+                self._called.wait()
+            else:
+                self._called.wait(self._again_seconds)
 
-    def _deliver(self) -> None:
+    def _deliver(self, journal: Journal) -> bool:
+        """Could it? If Prefect does not answer, whoever pushes meanwhile does not have it asked more often."""
         try:
-            for done in deliver():
+            for done in deliver_from(self._book, journal):
                 tell(done)
             self._book.refresh()
         except BakewellError as error:
             tell(f"pushes could not be delivered: {error}; they are kept", Tone.WARN)
+            return False
+        return True
 
 
 def concerned_of(push: Push, repository: Repository) -> tuple[PushedService, ...] | None:

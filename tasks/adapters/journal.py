@@ -72,8 +72,7 @@ class SqlJournal:
     def append_all(self, entries: Sequence[Entry]) -> Sequence[Event]:
         checked = [_checked(entry) for entry in entries]
         with self._writing() as connection:
-            now = now_at(connection)
-            return [_add(connection, entry, now, 0) for entry in checked]
+            return _add_all(connection, checked, now_at(connection))
 
     def events(
         self, service: str | None = None, after: int = 0, kinds: Collection[str] = ()
@@ -202,18 +201,37 @@ def _checked(entry: Entry) -> Entry:
 
 def _add(connection: Connection, entry: Entry, now: datetime, token: int) -> Event:
     """One more line, behind the newest."""
-    count, previous = _head(connection)
-    words = (entry.kind, entry.service, entry.environment, entry.release, entry.body)
-    line = Event(count + 1, now, *words, token, previous, "")
-    line = replace(line, hash=hash_of(line))
+    line = _line(entry, now, token, *_head(connection))
     _write(connection, line)
     return line
 
 
+def _add_all(connection: Connection, entries: Sequence[Entry], now: datetime) -> list[Event]:
+    """Many, in two statements: the receiver of pushes files as many at once as have come."""
+    lines: list[Event] = []
+    count, newest = _head(connection)
+    for entry in entries:
+        lines.append(_line(entry, now, 0, count, newest))
+        count, newest = lines[-1].sequence, lines[-1].hash
+    if lines:
+        connection.execute(insert(EVENTS), [_row(line) for line in lines])
+        connection.execute(update(HEAD).values(sequence=count, hash=newest))
+    return lines
+
+
+def _line(entry: Entry, now: datetime, token: int, count: int, previous: str) -> Event:
+    words = (entry.kind, entry.service, entry.environment, entry.release, entry.body)
+    line = Event(count + 1, now, *words, token, previous, "")
+    return replace(line, hash=hash_of(line))
+
+
 def _write(connection: Connection, line: Event) -> None:
-    row = {**vars(line), "at": moment(line.at), "body": canonical(line.body)}
-    connection.execute(insert(EVENTS).values(row))
+    connection.execute(insert(EVENTS).values(_row(line)))
     connection.execute(update(HEAD).values(sequence=line.sequence, hash=line.hash))
+
+
+def _row(line: Event) -> dict[str, Any]:
+    return {**vars(line), "at": moment(line.at), "body": canonical(line.body)}
 
 
 def _event(row: Row[Any]) -> Event:

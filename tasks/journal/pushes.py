@@ -128,6 +128,9 @@ class PushFold:
                 self._in_flight.pop(push, None)
 
     def _accept(self, push: KnownPush) -> None:
+        """Once: who has written a line may read it again."""
+        if push.id in self._accepted:
+            return
         self._open[push.id] = self._accepted[push.id] = push
         for known, key in self._keys(push):
             known.setdefault(key, set()).add(push.id)
