@@ -30,7 +30,7 @@ from tasks.journal.pushes import (
     in_flight_of,
     sort_open,
 )
-from tasks.journal.rules import EVERY_SERVICE, Body, fold, record
+from tasks.journal.rules import EVERY_SERVICE, Body, ReleaseFinished, fold, record
 from tasks.ports import Entry, Journal
 from tasks.pushes import OnPush, Repositories
 
@@ -135,11 +135,20 @@ class Delivery:
         return newest.spec.on_push if newest else OnPush.FINISH
 
     def _end(self, push: KnownPush, run: FlowRun | None) -> str:
+        self._close(push)
         succeeded, said = ended_words(self.journal, push, run)
         mark = Mark.SUCCESS if succeeded else Mark.FAILURE
         show_forge(self.repositories, push, mark, said)
         self._record(push, PushEnded(push.id, succeeded, said))
         return f"{push.service}: the release of {push.body.commit[:12]} has ended: {said}"
+
+    def _close(self, push: KnownPush) -> None:
+        """A release that waits has no process: whoever ends its run says for it that it is over."""
+        known = fold(self.journal.events(push.service)).releases.values()
+        waiting = [one for one in known if one.waiting and one.source.commit == push.body.commit]
+        for one in waiting:
+            with tenure(self.journal, push.service, "", "end of a run that waited") as held:
+                held.record(one.id, ReleaseFinished("stopped: its run was ended while it waited"))
 
     # ---- what is open ----------------------------------------------------------------------------
 

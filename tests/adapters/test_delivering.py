@@ -20,7 +20,8 @@ from tasks.journal.pushes import (
     PushEnded,
     PushTaken,
 )
-from tasks.journal.rules import ReleaseFinished, verify_chain
+from tasks.journal.rules import ReleaseFinished, fold, verify_chain
+from tasks.journal.waits import ReleaseWaits, Wait, WaitKind
 from tasks.model import Source
 from tasks.ports import Journal
 from tasks.pushes import Forge, OnPush
@@ -226,6 +227,24 @@ def test_a_service_chooses_whether_a_newer_push_withdraws_what_is_rolled_out(
         done()
         assert prefect.commits() == ["a" * 40, "b" * 40]
         assert told(journal, PushEnded) == [(1, False, "r1 stopped: cancelled")]
+
+
+def test_a_release_that_waits_is_over_when_its_run_is_withdrawn(
+    prefect: FakePrefect, journal: Journal
+) -> None:
+    accept(journal, "a" * 40)
+    done()
+    released(journal, OnPush.WITHDRAW, "a" * 40)
+    wait = ReleaseWaits(Wait(WaitKind.APPROVAL, "production needs an approval"))
+    record(journal, "cart", "production", "r1", wait)
+    run = prefect.runs[f"push:shop:{'a' * 40}:cart"]
+    run["state_type"], run["state_name"] = "PAUSED", "Suspended"
+    accept(journal, "b" * 40)
+    done()
+    done()
+    state = fold(journal.events("cart")).releases["cart", "r1"]
+    assert (state.waiting, state.outcome) == (None, "stopped: its run was ended while it waited")
+    assert prefect.commits() == ["a" * 40, "b" * 40]
 
 
 def test_what_a_person_releases_is_waited_for(prefect: FakePrefect, journal: Journal) -> None:
