@@ -1,12 +1,13 @@
 """Receiving: `python -m flows.receiving` listens for pushes, writes them to the journal, and has them delivered at once.
 
 Settings, by the environment: BAKEWELL_RECEIVER_HOST (127.0.0.1), BAKEWELL_RECEIVER_PORT (4300; 0 chooses one), BAKEWELL_RECEIVER_
-PER_MINUTE (1200, for each remote and each repository), BAKEWELL_RECEIVER_BYTES (5000000). Behind a proxy that ends TLS on this
-machine, the remote is who the proxy says it is.
+PER_MINUTE (1200, for each remote and each repository), BAKEWELL_RECEIVER_BYTES (5000000). To the world only `/push/` need be open,
+behind a proxy that ends TLS; the remote is then who the proxy (on this machine) says it is.
 """
 
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -32,8 +33,8 @@ from tasks.pushes import Push, PushedService, Repositories, Repository
 from tasks.receive.rules import concerned, is_of
 
 AGAIN_SECONDS: Final = 2.0
-AT_ONCE: Final = 500
-"""Connections: more are answered 503 at once."""
+AT_ONCE: Final = 200
+"""Connections: more are answered 503 at once. Each may hold as much as a message may have."""
 
 
 class NewestRepositories:
@@ -144,6 +145,8 @@ def serve(host: str, port: int, limits: Limits) -> None:
         server_header=False,
         lifespan="off",
     )
+    for one in (signal.SIGTERM, signal.SIGINT):  # uvicorn ends, and then sends itself the signal
+        signal.signal(one, lambda *_: None)
     try:
         uvicorn.Server(config).run(sockets=[listening])
     finally:

@@ -140,7 +140,6 @@ class Receiver:
         repository = self._repositories().named(request.path_params["name"])
         if repository is None:
             raise _AnsweredError(Outcome.UNKNOWN, "no such repository is listened to here")
-        self._count("repository", repository.name)
         body = await self._body(request)
         headers = {name.lower(): value for name, value in request.headers.items()}
         secret = read_secret(repository.secret)
@@ -148,6 +147,7 @@ class Receiver:
             raise _AnsweredError(
                 Outcome.NOT_SIGNED, "it is not signed with the secret of this repository"
             )
+        self._count("repository", repository.name)  # strangers use nothing of it up
         try:
             said = push_of(repository.forge, headers, body)
         except InvalidInputError as error:

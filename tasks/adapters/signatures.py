@@ -46,14 +46,16 @@ def _prefixed(given: str, body: bytes, secret: str) -> bool:
 
 
 def _hex(body: bytes, secret: str) -> str:
-    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return hmac.new(_bytes(secret), body, hashlib.sha256).hexdigest()
 
 
 def _same(given: str, wanted: str) -> bool:
     """Headers may hold anything: compared as bytes, which `compare_digest` takes whatever they are."""
-    return bool(wanted) and hmac.compare_digest(
-        given.encode(errors="surrogateescape"), wanted.encode()
-    )
+    return bool(wanted) and hmac.compare_digest(_bytes(given), _bytes(wanted))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
 
 
 def _standard(headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> bool:
@@ -63,7 +65,7 @@ def _standard(headers: Mapping[str, str], body: bytes, secret: str, now: datetim
         return False
     if abs(now.timestamp() - int(moment)) > STALE_SECONDS:
         return False
-    signed = b".".join((identity.encode(errors="surrogateescape"), moment.encode(), body))
+    signed = b".".join((_bytes(identity), moment.encode(), body))
     right = base64.b64encode(hmac.new(_key(secret), signed, hashlib.sha256).digest()).decode()
     given = headers[STANDARD].split()
     return any(_same(one, f"v1,{right}") for one in given)
@@ -72,8 +74,8 @@ def _standard(headers: Mapping[str, str], body: bytes, secret: str, now: datetim
 def _key(secret: str) -> bytes:
     """`whsec_` says that base64 follows; any other secret is its own bytes."""
     if not secret.startswith("whsec_"):
-        return secret.encode()
+        return _bytes(secret)
     try:
         return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except binascii.Error:
-        return secret.encode()
+        return _bytes(secret)

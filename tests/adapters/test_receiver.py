@@ -155,6 +155,16 @@ def test_who_asks_too_often_is_told_when_to_come_again(file: Path, tmp_path: Pat
     assert len(post.accepted()) == 6
 
 
+def test_strangers_use_nothing_up_of_what_a_repository_may_send(file: Path, tmp_path: Path) -> None:
+    with receiving(tmp_path, Limits(per_minute=8)) as post:
+        body = generic_push(URL, commit())
+        for _ in range(6):
+            assert outcome(post.send(body, {})) == (401, "not signed")
+        assert outcome(post.push(commit())) == (202, "accepted")
+        assert outcome(post.push(commit())) == (202, "accepted")
+        assert outcome(post.push(commit())) == (429, "too often")
+
+
 def test_what_is_no_push_is_answered_kindly(post: Post) -> None:
     body = recorded("github-ping")
     headers = signed(Forge.GITHUB, body) | {"X-GitHub-Event": "ping"}
@@ -237,7 +247,7 @@ BODIES: Final = st.one_of(
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(PATHS, METHODS, HEADERS, BODIES, st.booleans())
 def test_whatever_is_sent_it_never_fails_and_accepts_nothing_unsigned(

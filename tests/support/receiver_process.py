@@ -42,5 +42,6 @@ def receiver_process(log: Path, **settings: str) -> Iterator[Started]:
         yield Started(line.split()[-1], process)
     finally:
         process.terminate()
-        process.wait(20)
+        code = process.wait(20)
         process.stdout.close()
+    assert code in (0, -signal.SIGKILL), log.read_text()
