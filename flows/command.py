@@ -46,6 +46,7 @@ for where, words in {
     "keys": "Who signs here, and whose signatures count: list, rotate, trust, distrust.",
     "mirror": "Copy an artifact with all its evidence to a second registry or layout.",
     "policy": "Ask the policies: which there are, what they say of an artifact, and what is waived.",
+    "pushes": "List the Git pushes that were accepted, and what became of each.",
     "quarantine": "Say what may not run anywhere: an artifact, what stands on a base, what contains a package.",
     "trivy": "The scanner: what it knows, and a mirror of it.",
     "up": "Bring up what a team needs, and keep it alive: Prefect's server, a worker, the receiver, the keeper.",

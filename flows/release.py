@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from flows.admission import refusal
 from flows.evidence import publish_report
 from flows.facts import bases_known_since
+from flows.fetching import source_folder
 from flows.planning import environments_until
 from flows.policies import check_policies
 from flows.progress import name_run
@@ -20,6 +21,7 @@ from flows.tenure import Tenure, tenure
 from flows.unchanged import Released, is_unchanged, nothing_to_do
 from flows.vouching import attest_origin
 from tasks import platforms
+from tasks.adapters.checkout import Wanted
 from tasks.adapters.git import source_of
 from tasks.adapters.service_file import read_service
 from tasks.admit.rules import judge_scan
@@ -41,9 +43,10 @@ from tasks.sign.rules import newest_scan, scan_statements
 class ReleaseRequest(BaseModel, frozen=True):
     """What to release, and how far."""
 
-    folder: Path = Field(
+    folder: Path | None = Field(
+        None,
         title="Folder",
-        description="absolute path of the folder that holds service.yaml",
+        description="absolute path, on the worker's machine, of the folder that holds service.yaml",
         json_schema_extra={"position": 0},
     )
     to: str = Field(
@@ -58,16 +61,55 @@ class ReleaseRequest(BaseModel, frozen=True):
         description="why it must start even if the service burns its error budget (it mends that); empty = it must not",
         json_schema_extra={"position": 2},
     )
+    repository: str = Field(
+        "",
+        title="Repository",
+        description="instead of a folder: name of a repository in the file of repositories",
+        json_schema_extra={"position": 3},
+    )
+    commit: str = Field(
+        "",
+        title="Commit",
+        description="of the repository: its full hash",
+        json_schema_extra={"position": 4},
+    )
+    branch: str = Field(
+        "",
+        title="Branch",
+        description="on which the commit is; needed where a server does not give single commits",
+        json_schema_extra={"position": 5},
+    )
+    subfolder: str = Field(
+        ".",
+        title="Subfolder",
+        description="of the repository: the folder that holds service.yaml",
+        json_schema_extra={"position": 6},
+    )
+
+    @property
+    def what(self) -> str:
+        """For people."""
+        if self.folder is not None:
+            return self.folder.name
+        place = self.repository if self.subfolder in (".", "") else self.subfolder
+        return f"{place} {self.commit[:12]}"
 
 
-@flow(flow_run_name="release {request.folder.name}")
+@flow(flow_run_name="release {request.what}")
 def release(request: ReleaseRequest) -> Released:
     """Bake, scan and sign the service once, then roll that digest out to its environments in order.
 
     Args:
         request: What to release, and how far.
     """
-    spec, folder = read_service(request.folder)
+    wanted = Wanted(request.commit, request.branch, request.subfolder)
+    with source_folder(request.folder, request.repository, wanted) as folder:
+        return release_from(folder, request)
+
+
+def release_from(path: Path, request: ReleaseRequest) -> Released:
+    """What is in the folder now."""
+    spec, folder = read_service(path)
     places = environments_until(spec, request.to)
     policies = check_policies(spec, places)
     with tenure(platforms.journal(), spec.service, "", "release") as held:

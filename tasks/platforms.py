@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tasks.adapters.admissions import Admissions
     from tasks.adapters.keyring import Keyring
     from tasks.policy import PolicyInForce
+    from tasks.pushes import Repositories
 
 HOME = "BAKEWELL_HOME"
 JOURNAL = "BAKEWELL_JOURNAL"
@@ -121,6 +122,27 @@ def policy(name: str) -> "PolicyInForce":
     from tasks.adapters.policy_file import policies_folder, read_policy
 
     return read_policy(name, policies_folder())
+
+
+def repositories() -> "Repositories":
+    """Whose pushes release what, from $BAKEWELL_REPOSITORIES, else deployments/repositories.yaml."""
+    from tasks.adapters.repositories_file import read_repositories, repositories_file
+
+    return read_repositories(repositories_file())
+
+
+def prefect_api() -> str | None:
+    """The URL of Prefect's API: $PREFECT_API_URL, else that of the server which runs here; None if none does."""
+    from tasks.adapters.prefect_server import API_URL, LocalPrefectServer
+
+    return os.environ.get(API_URL) or LocalPrefectServer(home()).running()
+
+
+def prefect_pages() -> str:
+    """Where people look at Prefect; empty if there is no server."""
+    from tasks.adapters.prefect_server import LocalPrefectServer
+
+    return LocalPrefectServer(home()).ui_url
 
 
 def admissions() -> "Admissions":

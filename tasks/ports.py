@@ -3,7 +3,7 @@
 Every method may raise TransientError (asking again may help) or a RefusedError; nothing else leaves an adapter.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -167,6 +167,17 @@ class Event:
     hash: str
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What is to become a line of the journal."""
+
+    kind: str
+    service: str
+    body: Mapping[str, JsonValue]
+    environment: str = ""
+    release: str = ""
+
+
 class Journal(Protocol):
     """The append-only, hash-chained record, and the leases beside it (DESIGN section 6)."""
 
@@ -183,8 +194,13 @@ class Journal(Protocol):
         """Add one event. With a lease: in the same transaction the lease must still be the newest and unexpired,
         else LateWriterError and nothing is written."""
 
-    def events(self, service: str | None = None, after: int = 0) -> Sequence[Event]:
-        """In order; of one service, or all."""
+    def append_all(self, entries: Sequence[Entry]) -> Sequence[Event]:
+        """All of them, one after the other, in one transaction: either all are there, or none."""
+
+    def events(
+        self, service: str | None = None, after: int = 0, kinds: Collection[str] = ()
+    ) -> Sequence[Event]:
+        """In order; of one service, or all; of these kinds, or all."""
 
     def acquire(self, service: str, environment: str, owner: str, seconds: float) -> Lease:
         """Take the lease if it is free, expired, or its owner is provably gone; else LeaseHeldError naming the owner,

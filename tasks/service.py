@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from tasks.containers import ContainerSpec
 from tasks.model import Environment
+from tasks.pushes import OnPush
 from tasks.recipes import HOST, NAME, Recipe
 from tasks.settings import MOVED, Contradiction, Name, shown_address
 from tasks.settings import Part as _Part
@@ -267,6 +268,10 @@ class ServiceSpec(_Part):
     )
     slis: tuple[Sli, ...] = Field(
         (), description="what else a canary is judged by, where the environment has `metrics`"
+    )
+    on_push: OnPush = Field(
+        OnPush.FINISH,
+        description="a newer push arrives while a release is under way: that one is finished first, or withdrawn",
     )
     environments: tuple[EnvironmentSpec, ...] = Field(
         min_length=1, description="where it runs, in the order in which a release passes them"

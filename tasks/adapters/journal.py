@@ -5,7 +5,7 @@ calls: forks, threads and forgotten journals cost nothing.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -36,7 +36,7 @@ from tasks.errors import (
     RefusedError,
 )
 from tasks.model import Lease
-from tasks.ports import Event
+from tasks.ports import Entry, Event
 
 
 class SqlJournal:
@@ -62,26 +62,27 @@ class SqlJournal:
         body: Mapping[str, JsonValue] | None = None,
         lease: Lease | None = None,
     ) -> Event:
-        _printable(kind=kind, service=service, environment=environment, release=release)
-        plain = _plain(kind, body or {})
+        entry = _checked(Entry(kind, service, body or {}, environment, release))
         with self._writing() as connection:
             now = now_at(connection)
             if lease is not None:
                 _still_held(connection, lease, (service, environment), now)
-            token = lease.token if lease else 0
-            count, previous = _head(connection)
-            line = Event(
-                count + 1, now, kind, service, environment, release, plain, token, previous, ""
-            )
-            line = replace(line, hash=hash_of(line))
-            _write(connection, line)
-        return line
+            return _add(connection, entry, now, lease.token if lease else 0)
 
-    def events(self, service: str | None = None, after: int = 0) -> Sequence[Event]:
+    def append_all(self, entries: Sequence[Entry]) -> Sequence[Event]:
+        checked = [_checked(entry) for entry in entries]
+        with self._writing() as connection:
+            return _add_all(connection, checked, now_at(connection))
+
+    def events(
+        self, service: str | None = None, after: int = 0, kinds: Collection[str] = ()
+    ) -> Sequence[Event]:
         """CorruptError if lines were cut off at the end; the rest of the chain is for `verify_chain` to prove."""
         query = select(EVENTS).where(EVENTS.c.sequence > after).order_by(EVENTS.c.sequence)
         if service is not None:
             query = query.where(EVENTS.c.service == service)
+        if kinds:
+            query = query.where(EVENTS.c.kind.in_(sorted(kinds)))
         with self._reading() as connection:
             _head(connection)
             rows = connection.execute(query).all()
@@ -187,10 +188,50 @@ def _head(connection: Connection) -> tuple[int, str]:
     return count, newest
 
 
+def _checked(entry: Entry) -> Entry:
+    """With its body as it will be read again."""
+    _printable(
+        kind=entry.kind,
+        service=entry.service,
+        environment=entry.environment,
+        release=entry.release,
+    )
+    return replace(entry, body=_plain(entry.kind, entry.body))
+
+
+def _add(connection: Connection, entry: Entry, now: datetime, token: int) -> Event:
+    """One more line, behind the newest."""
+    line = _line(entry, now, token, *_head(connection))
+    _write(connection, line)
+    return line
+
+
+def _add_all(connection: Connection, entries: Sequence[Entry], now: datetime) -> list[Event]:
+    """Many, in two statements: the receiver of pushes files as many at once as have come."""
+    lines: list[Event] = []
+    count, newest = _head(connection)
+    for entry in entries:
+        lines.append(_line(entry, now, 0, count, newest))
+        count, newest = lines[-1].sequence, lines[-1].hash
+    if lines:
+        connection.execute(insert(EVENTS), [_row(line) for line in lines])
+        connection.execute(update(HEAD).values(sequence=count, hash=newest))
+    return lines
+
+
+def _line(entry: Entry, now: datetime, token: int, count: int, previous: str) -> Event:
+    words = (entry.kind, entry.service, entry.environment, entry.release, entry.body)
+    line = Event(count + 1, now, *words, token, previous, "")
+    return replace(line, hash=hash_of(line))
+
+
 def _write(connection: Connection, line: Event) -> None:
-    row = {**vars(line), "at": moment(line.at), "body": canonical(line.body)}
-    connection.execute(insert(EVENTS).values(row))
+    connection.execute(insert(EVENTS).values(_row(line)))
     connection.execute(update(HEAD).values(sequence=line.sequence, hash=line.hash))
+
+
+def _row(line: Event) -> dict[str, Any]:
+    return {**vars(line), "at": moment(line.at), "body": canonical(line.body)}
 
 
 def _event(row: Row[Any]) -> Event:

@@ -47,7 +47,10 @@ class PrefectApi:
         user, _, password = auth.partition(":")
         self._api = api.rstrip("/")
         self._client = httpx.Client(
-            base_url=self._api, timeout=SECONDS, auth=(user, password) if auth else None
+            base_url=self._api,
+            timeout=SECONDS,
+            auth=(user, password) if auth else None,
+            verify=self._api.startswith("https:"),  # to load certificates takes longer than to ask
         )
 
     def __enter__(self) -> Self:
@@ -72,10 +75,14 @@ class PrefectApi:
 
         NotFoundError if there is no such deployment, InvalidInputError if the parameters do not fit.
         """
-        flow, _, name = deployment.partition("/")
-        there = self._ask("GET", f"/deployments/name/{quote(flow)}/{quote(name)}")
+        there = self.deployment(deployment)
         body = {"parameters": dict(parameters), "idempotency_key": key, "tags": list(tags)}
-        return _run(self._ask("POST", f"/deployments/{there['id']}/create_flow_run", body))
+        return _run(self._ask("POST", f"/deployments/{there}/create_flow_run", body))
+
+    def deployment(self, name: str) -> str:
+        """The id of `flow/deployment`. NotFoundError if there is none."""
+        flow, _, own = name.partition("/")
+        return str(self._ask("GET", f"/deployments/name/{quote(flow)}/{quote(own)}")["id"])
 
     def run(self, run: str) -> FlowRun:
         """NotFoundError if Prefect does not know it (any more)."""
@@ -97,6 +104,12 @@ class PrefectApi:
         """Show a run in a state, whatever it was in. For the eye: it stops nothing that still runs."""
         state = {"type": kind, "name": name, "message": message}
         self._ask("POST", f"/flow_runs/{run}/set_state", {"state": state, "force": True})
+
+    def cancel(self, run: str, reason: str) -> None:
+        """Have a run end: one that runs gets 30 s to clean up, one that waits or was not begun ends at once. One that has
+        ended stays as it is."""
+        state = {"type": "CANCELLING", "name": "Cancelling", "message": reason}
+        self._ask("POST", f"/flow_runs/{run}/set_state", {"state": state, "force": False})
 
     def runs(self, filters: Mapping[str, JsonValue], limit: int = 200) -> list[FlowRun]:
         """Newest first; `filters` is Prefect's `flow_runs` filter."""

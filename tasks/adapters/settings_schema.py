@@ -32,6 +32,9 @@ LIMITS: Final = {
 }
 
 
+SECRET: Final = frozenset({"authentication", "password", "secret", "secrets", "token"})
+"""Settings that name where a secret is."""
+
 Schema = dict[str, Any]
 
 
@@ -83,7 +86,7 @@ class Setting:
 
     def _may_be_secret(self) -> bool:
         """Perhaps the secret itself was written where its name belongs. A choice of words is none."""
-        return bool({"authentication", "secrets"} & set(self.path)) and "enum" not in self.schema
+        return bool(SECRET & set(self.path)) and "enum" not in self.schema
 
     def _known(self) -> list[str]:
         return list(self.parent.get("properties", {}))

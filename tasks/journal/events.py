@@ -13,7 +13,7 @@ from tasks.errors import CorruptError
 from tasks.evidence import Quarantine, QuarantineKind
 from tasks.inspection import Drift
 from tasks.journal.line import LineResumed, LineStopped, Notified, Repaid
-from tasks.journal.pushes import PushAccepted, PushDropped, PushTaken
+from tasks.journal.pushes import PushAccepted, PushDropped, PushEnded, PushTaken
 from tasks.journal.rebuilds import RebuildDone, RebuildFinished, RebuildPlanned
 from tasks.journal.samples import PACKED, packed, unpacked
 from tasks.journal.waits import Rejected, ReleaseWaits, WaitEnded
@@ -65,6 +65,7 @@ class EventKind(StrEnum):
     PUSH_ACCEPTED = "push accepted"
     PUSH_TAKEN = "push taken"
     PUSH_DROPPED = "push dropped"
+    PUSH_ENDED = "push ended"
     REBUILD_PLANNED = "rebuild planned"
     REBUILD_DONE = "rebuild done"
     REBUILD_FINISHED = "rebuild finished"
@@ -275,6 +276,7 @@ Body = (
     | PushAccepted
     | PushTaken
     | PushDropped
+    | PushEnded
     | RebuildPlanned
     | RebuildDone
     | RebuildFinished
@@ -311,6 +313,7 @@ BODIES: Final[dict[EventKind, type[Body]]] = {
     EventKind.PUSH_ACCEPTED: PushAccepted,
     EventKind.PUSH_TAKEN: PushTaken,
     EventKind.PUSH_DROPPED: PushDropped,
+    EventKind.PUSH_ENDED: PushEnded,
     EventKind.REBUILD_PLANNED: RebuildPlanned,
     EventKind.REBUILD_DONE: RebuildDone,
     EventKind.REBUILD_FINISHED: RebuildFinished,

@@ -169,6 +169,7 @@ TOLD_ONLY: Final = frozenset(
         EventKind.PUSH_ACCEPTED,
         EventKind.PUSH_TAKEN,
         EventKind.PUSH_DROPPED,
+        EventKind.PUSH_ENDED,
         EventKind.REBUILD_PLANNED,
         EventKind.REBUILD_DONE,
         EventKind.REBUILD_FINISHED,

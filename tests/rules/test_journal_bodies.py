@@ -34,7 +34,7 @@ from tasks.journal.events import (
     written,
 )
 from tasks.journal.line import LineResumed, LineStopped, Notified, Repaid
-from tasks.journal.pushes import PushAccepted, PushDropped, PushTaken
+from tasks.journal.pushes import DropCause, PushAccepted, PushDropped, PushEnded, PushTaken
 from tasks.journal.rebuilds import RebuildDone, RebuildFinished, RebuildPlanned, Rebuilt, Stale
 from tasks.journal.waits import Rejected, ReleaseWaits, Wait, WaitEnded, WaitKind
 from tasks.model import Judgement, Unseen, Verdict
@@ -93,7 +93,8 @@ EXAMPLES: tuple[Body, ...] = (
         "github", "72d3162e", "https://git.example.org/shop", "main", "1" * 40, "hello", "ada"
     ),
     PushTaken(3, "run"),
-    PushDropped(3, "a newer push supersedes it"),
+    PushDropped(3, "a newer push supersedes it", DropCause.SUPERSEDED),
+    PushEnded(3, True, "promoted in prod"),
     RebuildPlanned("rebuild-1", (Stale("hello", ("its base moved",), ("base",)),)),
     RebuildDone("rebuild-1", Rebuilt.PATCHED, "promoted", "r2", ("CVE-2026-1",)),
     RebuildFinished("rebuild-1", "1 patched"),

@@ -1,0 +1,1 @@
+"""Receive: which services a push concerns."""
