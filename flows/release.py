@@ -9,12 +9,11 @@ from prefect import flow
 from pydantic import BaseModel, Field
 
 from flows.admission import refusal
-from flows.evidence import publish_report
 from flows.facts import bases_known_since
 from flows.planning import environments_until
 from flows.policies import check_policies
 from flows.progress import name_run
-from flows.rollout import rollout
+from flows.promotion import carry, ending, go_on, take_up, taken_up_before
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from flows.unchanged import Released, is_unchanged, nothing_to_do
@@ -27,7 +26,7 @@ from tasks.bake.actions import bake_artifact
 from tasks.bake.bakery import Baked
 from tasks.errors import NotAdmittedError
 from tasks.evidence import Kind
-from tasks.journal.rules import BakedBody, ReleaseFinished, ReleaseStarted, continue_or_start
+from tasks.journal.rules import BakedBody, ReleaseStarted, continue_or_start
 from tasks.model import Admission
 from tasks.policy import PolicyInForce
 from tasks.scan.actions import scan_artifact
@@ -67,6 +66,10 @@ def release(request: ReleaseRequest) -> Released:
     Args:
         request: What to release, and how far.
     """
+    if (
+        again := taken_up_before()
+    ):  # it was suspended: neither baked again, nor is the folder needed
+        return go_on(again.service, again.id, request.to, request.despite_burn)
     spec, folder = read_service(request.folder)
     places = environments_until(spec, request.to)
     policies = check_policies(spec, places)
@@ -74,15 +77,10 @@ def release(request: ReleaseRequest) -> Released:
         baked = bake(held, spec, folder)
         if is_unchanged(held, spec, baked.artifact, places):
             return nothing_to_do(held, baked.artifact, places)
-        name = start(held, spec, folder, baked)
-        try:
+        name = start(held, spec, folder, baked, request)
+        with ending(held, name):
             vouch(held, name, spec, baked, policies)
-            for place in places:
-                rollout(spec.service, name, place, request.despite_burn)
-        except Exception as error:
-            finish(held, name, baked, f"stopped: {error}")
-            raise
-        return finish(held, name, baked, f"promoted in {', '.join(places)}")
+        return carry(held, name, places, request.despite_burn)
 
 
 def bake(held: Tenure, spec: ServiceSpec, folder: Path) -> Baked:
@@ -98,12 +96,15 @@ def bake(held: Tenure, spec: ServiceSpec, folder: Path) -> Baked:
     return baked
 
 
-def start(held: Tenure, spec: ServiceSpec, folder: Path, baked: Baked) -> str:
+def start(
+    held: Tenure, spec: ServiceSpec, folder: Path, baked: Baked, request: ReleaseRequest
+) -> str:
     """Give the release its name, or take up the one that a dead process left unfinished."""
     found = continue_or_start(held.state(), spec.service, baked.artifact)
     source = source_of(folder)
     name_run(f"release {spec.service} {found.release}")
-    held.record(found.release, ReleaseStarted(source, spec, baked.artifact, baked.reused))
+    started = ReleaseStarted(source, spec, baked.artifact, baked.reused)
+    take_up(held, found.release, started, request.to, request.despite_burn)
     tell(
         f"{'continues' if found.resumed else 'starts'} as {found.release} from {source}",
         where=spec.service,
@@ -139,9 +140,3 @@ def vouch(
     attest_origin(held, held.state().releases[spec.service, name], baked)
     tag_release(baked.artifact, name)
     tell(f"signed {baked.artifact.digest}", Tone.GOOD, where=where)
-
-
-def finish(held: Tenure, name: str, baked: Baked, outcome: str) -> Released:
-    held.record(name, ReleaseFinished(outcome))
-    publish_report(held.journal, held.lease.service, name)
-    return Released(name, baked.artifact.digest, outcome)

@@ -79,6 +79,12 @@ class PrefectApi:
             raise InvalidInputError(f"asked Prefect to resume run {run}; it refused: {reason}")
         return bool(said.get("status") == "ACCEPT")
 
+    def inputs(self, run: str, prefix: str) -> list[tuple[str, str]]:
+        """What was written into the forms of a run, oldest first: keys that begin with `prefix`, and their JSON."""
+        found = self._ask("POST", f"/flow_runs/{run}/input/filter", {"prefix": prefix})
+        ordered = sorted(found, key=lambda one: str(one.get("created")))
+        return [(str(one["key"]), str(one["value"])) for one in ordered]
+
     def set_state(self, run: str, kind: str, name: str, message: str) -> None:
         """Show a run in a state, whatever it was in. For the eye: it stops nothing that still runs."""
         state = {"type": kind, "name": name, "message": message}
