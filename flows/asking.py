@@ -15,7 +15,6 @@ from flows.waiting import standing, wait_until
 from flows.words import count, listed
 from tasks.errors import BakewellError, NotAdmittedError
 from tasks.journal.answers import answer_of, judged
-from tasks.journal.passage import before
 from tasks.journal.rules import Deployed, ReleaseState, State
 from tasks.journal.waits import Wait, WaitKind
 from tasks.model import Admission, Judgement, Verdict
@@ -86,7 +85,7 @@ def _facts(
     yield "Source", text(str(told.source))
     replaced = f"{stable.release}, {code(stable.artifact.digest)}" if stable else "nothing"
     yield "Replaces", replaced
-    for one in before(told, place.name):
+    for one in told.spec.before(place.name):
         there = state.environments.get((told.service, one.name))
         yield f"In {text(one.name)}", text(there.last_outcome if there else "never was there")
 

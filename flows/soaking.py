@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from flows.tenure import Tenure
 from flows.waiting import standing, wait_until
-from tasks.journal.passage import before, soak
+from tasks.journal.passage import soak
 from tasks.journal.rules import ReleaseState
 from tasks.journal.waits import Wait, WaitKind
 from tasks.model import Judgement
@@ -16,7 +16,7 @@ def soaked(held: Tenure, told: ReleaseState, place: EnvironmentSpec) -> Judgemen
     there meanwhile."""
 
     def now() -> Wait | Judgement:
-        return soak(held.state(), told, before(told, place.name), datetime.now(UTC))
+        return soak(held.state(), told, place.name, datetime.now(UTC))
 
     def over() -> Judgement | None:
         found = now()

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from enum import StrEnum
+from itertools import takewhile
 from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, field_validator
@@ -344,6 +345,11 @@ class ServiceSpec(_Part):
             else:
                 found.append([one])
         return tuple(map(tuple, found))
+
+    def before(self, environment: str) -> tuple[EnvironmentSpec, ...]:
+        """The environments of earlier waves: those that a release has to have passed."""
+        earlier = takewhile(lambda wave: all(one.name != environment for one in wave), self.waves)
+        return tuple(one for wave in earlier for one in wave)
 
     def environment(self, name: str) -> Environment | None:
         """The place of that name, or None."""

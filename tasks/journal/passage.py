@@ -1,6 +1,6 @@
 """The way of a release from environment to environment: what it must have shown in one before it enters the next. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from tasks.journal.rules import ReleaseState, State, release_number
@@ -9,23 +9,11 @@ from tasks.model import Judgement, Verdict
 from tasks.service import EnvironmentSpec
 
 
-def before(told: ReleaseState, environment: str) -> tuple[EnvironmentSpec, ...]:
-    """The environments of earlier waves: those that it has to have passed."""
-    passed: list[EnvironmentSpec] = []
-    for wave in told.spec.waves:
-        if any(one.name == environment for one in wave):
-            break
-        passed += wave
-    return tuple(passed)
-
-
-def soak(
-    state: State, told: ReleaseState, places: Iterable[EnvironmentSpec], now: datetime
-) -> Wait | Judgement:
-    """Has it been in use for long enough in `places`, where it was promoted? A wait until it has, or the judgement: PROMOTE,
+def soak(state: State, told: ReleaseState, environment: str, now: datetime) -> Wait | Judgement:
+    """Has it been in use for long enough in all environments of the waves before this one? A wait until it has, or the judgement: PROMOTE,
     or INCONCLUSIVE if it does not serve there any more (rolled back meanwhile, or replaced)."""
     soaking = list[tuple[datetime, str]]()
-    for place in places:
+    for place in told.spec.before(environment):
         here = state.environments.get((told.service, place.name))
         stable = here.stable if here else None
         if here is None or stable is None or stable.artifact.digest != told.artifact.digest:

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from tasks.journal.answers import Answer, judged
-from tasks.journal.passage import before, soak
+from tasks.journal.passage import soak
 from tasks.journal.rules import ReleaseState, State
 from tasks.journal.waits import Wait, Waiting, WaitKind
 from tasks.model import Decision, Judgement, Verdict
@@ -36,7 +36,7 @@ def due(
             seconds = place.approval_seconds if place else 0.0
             return _of(judged(answer, waiting.wait.until or now, seconds, now))
         case WaitKind.SOAK:
-            found = soak(state, told, before(told, waiting.environment), now)
+            found = soak(state, told, waiting.environment, now)
             return _of(None if isinstance(found, Wait) else found)
         case _:
             return _by_itself(waiting, changed_at, now)
