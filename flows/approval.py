@@ -1,15 +1,14 @@
-"""Approval: the answer is a journal event, so command line, API and form are equal; the rollout reads the journal."""
+"""Approval: the answer is a journal event, so command line, API and form are equal; the gate (flows/asking.py) reads the
+journal. Knows nothing of Prefect."""
 
 import getpass
-import time
 
 from flows.story import Tone, tell
-from flows.tenure import Tenure
+from flows.suspended import wake_run
 from tasks import platforms
-from tasks.errors import NotFoundError
-from tasks.journal.rules import Approved, EventKind, fold, record
-from tasks.model import Judgement, Verdict
-from tasks.service import EnvironmentSpec
+from tasks.errors import BakewellError, NotFoundError
+from tasks.journal.rules import Approved, ReleaseState, fold, record
+from tasks.journal.waits import Rejected, WaitKind
 
 
 def approve(service: str, environment: str, reason: str, by: str = "") -> str:
@@ -17,37 +16,39 @@ def approve(service: str, environment: str, reason: str, by: str = "") -> str:
 
     `by` is a claim, journalled as such with the way it came: this machine's user where it is empty.
     """
+    return _answer(service, environment, Approved(by or getpass.getuser(), reason, "command line"))
+
+
+def reject(service: str, environment: str, reason: str, by: str = "") -> str:
+    """Reject it: the release ends, and what serves goes on serving. Its release id."""
+    return _answer(service, environment, Rejected(by or getpass.getuser(), reason, "command line"))
+
+
+def _answer(service: str, environment: str, said: Approved | Rejected) -> str:
+    """The journal has it first; whoever waits is woken, now or by the next chore (flows/waking.py)."""
     journal = platforms.journal()
-    waiting = [
-        release
-        for release in fold(journal.events(service)).releases.values()
-        if release.outcome is None
-    ]
-    if not waiting or waiting[-1].spec.environment_spec(environment) is None:
+    told = _unfinished(service, environment)
+    record(journal, service, environment, told.id, said)
+    waiting = told.waiting
+    if waiting and waiting.wait.kind is WaitKind.APPROVAL and waiting.environment == environment:
+        _wake(waiting.wait.flow_run, said)
+    return told.id
+
+
+def _unfinished(service: str, environment: str) -> ReleaseState:
+    releases = fold(platforms.journal().events(service)).releases.values()
+    unfinished = [release for release in releases if release.outcome is None]
+    if not unfinished or unfinished[-1].spec.environment_spec(environment) is None:
         raise NotFoundError(
             f"no unfinished release of {service} wants to go to {environment}; see `bakewell history {service}`"
         )
-    approved = Approved(by or getpass.getuser(), reason, "command line")
-    record(journal, service, environment, waiting[-1].id, approved)
-    return waiting[-1].id
+    return unfinished[-1]
 
 
-def wait_for_approval(held: Tenure, release: str, place: EnvironmentSpec) -> Judgement:
-    """Poll the journal for an approval of this release here; none in time is INCONCLUSIVE. Nothing is live meanwhile."""
-    service, end = held.lease.service, time.monotonic() + place.approval_seconds
-    where = f"{service} {release} in {place.name}"
-    tell(f"waits for `bakewell approve {service} {place.name}`", Tone.WAIT, where=where)
-    while time.monotonic() < end:
-        for event in held.journal.events(service):
-            if (event.kind, event.environment, event.release) == (
-                EventKind.APPROVED,
-                place.name,
-                release,
-            ):
-                return Judgement(
-                    Verdict.PROMOTE, f"approved by {event.body['by']}: {event.body['reason']}"
-                )
-        time.sleep(1)
-    return Judgement(
-        Verdict.INCONCLUSIVE, f"nobody approved it within {place.approval_seconds:.0f} s"
-    )
+def _wake(run: str, said: Approved | Rejected) -> None:
+    if not run:
+        return
+    try:
+        wake_run(run, said)
+    except BakewellError as error:
+        tell(f"it is journalled; the run that waits will be woken later: {error}", Tone.WARN)

@@ -14,6 +14,7 @@ Chore = Callable[[], Iterable[str]]
 
 CHORES: Final[tuple[str, ...]] = (
     "flows.reconciling:reconcile",
+    "flows.waking:wake",
     "flows.delivering:deliver",
     "flows.zombies:close_zombies",
 )

@@ -9,13 +9,12 @@ from prefect import flow
 from pydantic import BaseModel, Field
 
 from flows.admission import refusal
-from flows.evidence import publish_report
 from flows.facts import bases_known_since
 from flows.fetching import source_folder
 from flows.planning import environments_until
 from flows.policies import check_policies
 from flows.progress import name_run
-from flows.rollout import rollout
+from flows.promotion import carry, ending, go_on, take_up, taken_up_before
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from flows.unchanged import Released, is_unchanged, nothing_to_do
@@ -29,7 +28,7 @@ from tasks.bake.actions import bake_artifact
 from tasks.bake.bakery import Baked
 from tasks.errors import NotAdmittedError
 from tasks.evidence import Kind
-from tasks.journal.rules import BakedBody, ReleaseFinished, ReleaseStarted, continue_or_start
+from tasks.journal.rules import BakedBody, ReleaseStarted, continue_or_start
 from tasks.model import Admission
 from tasks.policy import PolicyInForce
 from tasks.scan.actions import scan_artifact
@@ -102,6 +101,10 @@ def release(request: ReleaseRequest) -> Released:
     Args:
         request: What to release, and how far.
     """
+    if (
+        again := taken_up_before()
+    ):  # it was suspended: neither baked again, nor is its source needed
+        return go_on(again.service, again.id, request.to, request.despite_burn)
     wanted = Wanted(request.commit, request.branch, request.subfolder)
     with source_folder(request.folder, request.repository, wanted) as folder:
         return release_from(folder, request)
@@ -116,15 +119,10 @@ def release_from(path: Path, request: ReleaseRequest) -> Released:
         baked = bake(held, spec, folder)
         if is_unchanged(held, spec, baked.artifact, places):
             return nothing_to_do(held, baked.artifact, places)
-        name = start(held, spec, folder, baked)
-        try:
+        name = start(held, spec, folder, baked, request)
+        with ending(held, name):
             vouch(held, name, spec, baked, policies)
-            for place in places:
-                rollout(spec.service, name, place, request.despite_burn)
-        except Exception as error:
-            finish(held, name, baked, f"stopped: {error}")
-            raise
-        return finish(held, name, baked, f"promoted in {', '.join(places)}")
+        return carry(held, name, places, request.despite_burn)
 
 
 def bake(held: Tenure, spec: ServiceSpec, folder: Path) -> Baked:
@@ -140,12 +138,15 @@ def bake(held: Tenure, spec: ServiceSpec, folder: Path) -> Baked:
     return baked
 
 
-def start(held: Tenure, spec: ServiceSpec, folder: Path, baked: Baked) -> str:
+def start(
+    held: Tenure, spec: ServiceSpec, folder: Path, baked: Baked, request: ReleaseRequest
+) -> str:
     """Give the release its name, or take up the one that a dead process left unfinished."""
     found = continue_or_start(held.state(), spec.service, baked.artifact)
     source = source_of(folder)
     name_run(f"release {spec.service} {found.release}")
-    held.record(found.release, ReleaseStarted(source, spec, baked.artifact, baked.reused))
+    started = ReleaseStarted(source, spec, baked.artifact, baked.reused)
+    take_up(held, found.release, started, request.to, request.despite_burn)
     tell(
         f"{'continues' if found.resumed else 'starts'} as {found.release} from {source}",
         where=spec.service,
@@ -181,9 +182,3 @@ def vouch(
     attest_origin(held, held.state().releases[spec.service, name], baked)
     tag_release(baked.artifact, name)
     tell(f"signed {baked.artifact.digest}", Tone.GOOD, where=where)
-
-
-def finish(held: Tenure, name: str, baked: Baked, outcome: str) -> Released:
-    held.record(name, ReleaseFinished(outcome))
-    publish_report(held.journal, held.lease.service, name)
-    return Released(name, baked.artifact.digest, outcome)

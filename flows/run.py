@@ -51,6 +51,13 @@ def run_release(folder: Path, to: str = "", despite_burn: str = "") -> "Released
         return release(ReleaseRequest(folder=folder.absolute(), to=to, despite_burn=despite_burn))
 
 
+def run_promotion(service: str, release: str, to: str, despite_burn: str) -> "Released":
+    with prefect_is_there():
+        from flows.promotion import promote
+
+        return promote(service, release, to, despite_burn)
+
+
 def run_rollback(service: str, environment: str, reason: str) -> "Deployed":
     """Users first: they are back before Prefect is even imported. What was done is shown there afterwards."""
     from flows.going_back import roll_back

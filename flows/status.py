@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import repeat
 
@@ -12,29 +12,51 @@ from tasks import platforms
 from tasks.errors import BakewellError
 from tasks.evidence import Quarantine
 from tasks.inspection import Cure
-from tasks.journal.rules import EnvironmentState, desired, fold
+from tasks.journal.rules import EnvironmentState, ReleaseState, State, desired, fold
 from tasks.model import FleetSpec, FleetStatus, Lease
 
 
 @dataclass(frozen=True)
 class EnvironmentReport:
-    """One environment: what the journal desires, what the platform shows, who is changing it, what is wrong."""
+    """One environment: what the journal desires, what the platform shows, who is changing it, what is wrong, and which release
+    waits to enter it."""
 
     state: EnvironmentState
     desired: FleetSpec
     found: FleetStatus | None
     lease: Lease | None
     problems: tuple[str, ...]
+    waiting: ReleaseState | None = None
 
 
 def statuses(service: str | None) -> list[EnvironmentReport]:
-    """Of every environment that was ever rolled out to; platforms are asked at the same time."""
+    """Of every environment that was ever rolled out to, or waited for; platforms are asked at the same time."""
     journal = platforms.journal()
-    states = list(fold(journal.events(service)).environments.values())
+    known = fold(journal.events(service))
+    states = [*known.environments.values(), *_not_entered_yet(known)]
     leases = [journal.holder(state.environment.service, state.environment.name) for state in states]
     quarantines = in_force(datetime.now(UTC))
     with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(_report, states, leases, repeat(quarantines)))
+        reports = list(pool.map(_report, states, leases, repeat(quarantines)))
+    waiting = {_place(one): one for one in known.releases.values() if one.waiting}
+    return [
+        replace(
+            one, waiting=waiting.get((one.state.environment.service, one.state.environment.name))
+        )
+        for one in reports
+    ]
+
+
+def _not_entered_yet(known: State) -> Iterator[EnvironmentState]:
+    """Environments that nothing was ever rolled out to, and some release waits to enter."""
+    for one in known.releases.values():
+        here = one.spec.environment(one.waiting.environment) if one.waiting else None
+        if here is not None and _place(one) not in known.environments:
+            yield EnvironmentState(here)
+
+
+def _place(waiting: ReleaseState) -> tuple[str, str]:
+    return waiting.service, waiting.waiting.environment if waiting.waiting else ""
 
 
 def healed(service: str | None) -> None:
