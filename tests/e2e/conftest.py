@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,11 @@ class Bakewell:
 
     home: Path
     started: list[subprocess.Popen[str]] = field(default_factory=list)
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def with_settings(self, **settings: str) -> "Bakewell":
+        """The same home, with these in the environment of whoever is started from now on."""
+        return replace(self, settings={**self.settings, **settings})
 
     @property
     def environment(self) -> dict[str, str]:
@@ -61,7 +66,8 @@ class Bakewell:
             for name, value in os.environ.items()
             if not name.startswith(("PREFECT_", "BAKEWELL_"))
         }
-        return {**kept, "BAKEWELL_HOME": str(self.home), "NO_COLOR": "1", "COLUMNS": "200"}
+        ours = {"BAKEWELL_HOME": str(self.home), "NO_COLOR": "1", "COLUMNS": "200"}
+        return {**kept, **ours, **self.settings}
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         process = subprocess.Popen(

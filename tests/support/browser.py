@@ -1,0 +1,55 @@
+"""A person at the Prefect pages: Debian's Chromium, driven by Playwright, with no calls home."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.support.chromium import QUIET
+from tests.support.engines import program
+
+PATIENCE_MS: Final = 60_000
+
+
+@contextmanager
+def browser_page(width: int = 1280, height: int = 900) -> Iterator[Page]:
+    """One page of a new, empty profile."""
+    chromium = program("chromium", "chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(chromium), args=[one for one in QUIET if one != "--headless"]
+        )
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(PATIENCE_MS)
+        yield page
+        browser.close()
+
+
+def open_run(page: Page, ui: str, run: str) -> None:
+    """The page of a flow run, in the interface that Prefect shows by default."""
+    page.goto(f"{ui}/v2/runs/flow-run/{run}")
+    expect(page.get_by_text("Suspended").first).to_be_visible()
+
+
+def answer_form(page: Page, decision: str, who: str, why: str) -> None:
+    """Open the form behind "Resume", fill it in, and send it."""
+    page.get_by_role("button", name="Open menu").click()
+    page.get_by_role("menuitem", name=re.compile("Resume")).click()
+    form = page.get_by_role("dialog")
+    expect(form).to_be_visible()
+    form.get_by_role("combobox").first.click()
+    page.get_by_role("option", name=decision).click()
+    form.get_by_label("Who").fill(who)
+    form.get_by_label("Why").fill(why)
+    form.get_by_role("button", name=re.compile("Resume|Submit")).click()
+    expect(form).to_be_hidden()
+
+
+def picture(page: Page, target: Path) -> Path:
+    """As the person sees it now."""
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=str(target))
+    return target
