@@ -50,6 +50,10 @@ class PrefectApi:
             base_url=self._api, timeout=SECONDS, auth=(user, password) if auth else None
         )
 
+    @property
+    def address(self) -> str:
+        return self._api
+
     def __enter__(self) -> Self:
         return self
 
