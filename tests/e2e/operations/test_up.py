@@ -17,6 +17,7 @@ from tasks.adapters.prefect_server import LocalPrefectServer
 from tests.e2e.conftest import Service, copy_of_example, home_of_its_own
 from tests.e2e.operations.installed import (
     Installation,
+    asked_again,
     kill,
     only_production,
     up,
@@ -87,6 +88,15 @@ def test_worker_and_rollout_killed_together_leave_neither_canary_nor_zombie(
     assert installation.part("worker").pid != worker.pid, "a new worker is there"
 
 
+def test_a_run_that_is_cancelled_in_the_pages_withdraws_its_canary(
+    installation: Installation, service: Service
+) -> None:
+    run = begin(installation, service, 4)
+    asked_again(lambda: installation.api.set_state(run.id, "CANCELLING", "Cancelling", "enough"))
+    assert installation.ended(run) == "Cancelled"
+    assert installation.safe_again(service)
+
+
 def test_a_keeper_that_is_killed_is_there_again(installation: Installation) -> None:
     before = installation.part("keeper").pid
     kill(before)
@@ -112,7 +122,7 @@ def test_the_next_up_takes_over_what_a_killed_one_left(
     installation: Installation, service: Service
 ) -> None:
     """And the rollout that goes on meanwhile goes on."""
-    begin(installation, service, 4)
+    begin(installation, service, 5)
     doer, worker = installation.doer(service), installation.part("worker").pid
     kill(installation.bakewell("up", "--status", "--json").json["pid"])
     assert installation.bakewell("up", "--detach").code == 0
