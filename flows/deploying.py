@@ -1,10 +1,9 @@
 """Deploying: what prefect.yaml says, written to the Prefect server; what has left it is removed there, which Prefect never does.
 
-It takes Prefect's own command several seconds, so nothing is written that is there already, by the same file and version.
+It takes Prefect's own command several seconds, so nothing is written that is there already, by the same file and flows.
 """
 
 import hashlib
-import importlib.metadata
 import os
 import subprocess
 import sys
@@ -93,10 +92,9 @@ def _memory() -> Path:
 
 
 def _fingerprint(file: Path) -> str:
-    """Of the file, of the forms that the flows have in this version, and of the server they were written to."""
-    version = importlib.metadata.version("bakewell")
+    """Of the file, of the flows whose forms it shows, and of the server they were written to."""
     forms = b"".join(path.read_bytes() for path in sorted((ROOT / "flows").glob("*.py")))
-    parts = (file.read_bytes(), forms, version.encode(), os.environ[API_URL].encode())
+    parts = (file.read_bytes(), forms, os.environ[API_URL].encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 

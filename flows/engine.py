@@ -12,11 +12,14 @@ import runpy
 import sys
 import warnings
 from collections.abc import Mapping
+from typing import Final
 
 from flows.runs import doing
 from tasks.errors import LeaseHeldError
 
 RUN_ID = "PREFECT__FLOW_RUN_ID"
+HELD_SECONDS: Final = 30.0
+"""A run that was suspended may be woken while its first process is still going; one on a lost machine holds its lease for 20 s."""
 PRELOADED = ("prefect.flow_engine", "flows.release", "flows.rollback", "flows.drift")
 
 
@@ -38,7 +41,7 @@ def do_run() -> None:
     warnings.filterwarnings("ignore", ".*prefect.engine", RuntimeWarning)  # it is imported, yes
     try:
         with (
-            doing(os.environ[RUN_ID]),
+            doing(os.environ[RUN_ID], HELD_SECONDS),
             temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
         ):
             runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)

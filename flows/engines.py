@@ -42,7 +42,9 @@ class Engines:
                 await anyio.sleep(NEXT_AFTER_SECONDS)
         finally:
             if self._ready is not None:
-                _end(self._ready)
+                with anyio.CancelScope(shield=True):
+                    _end(self._ready)
+                    await self._ready.aclose()
 
     async def take(self, environment: Mapping[str, str | None]) -> Process:
         """The one that is ready, or a new one where the run wants other settings of Prefect: those are read at import."""

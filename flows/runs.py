@@ -1,29 +1,40 @@
 """A run of Prefect's that a process of ours is doing: held in the journal, so that all know when nobody does it any more."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from flows.story import Tone, tell
 from flows.tenure import tenure
 from tasks import platforms
-from tasks.errors import TransientError
+from tasks.errors import LeaseHeldError, TransientError
 from tasks.journal.events import EVERY_SERVICE
 
 
 @contextmanager
-def doing(run: str) -> Iterator[None]:
-    """Hold the run while it is being done. LeaseHeldError if another living process does it already.
+def doing(run: str, patience_seconds: float = 0.0) -> Iterator[None]:
+    """Hold the run while it is being done. LeaseHeldError if another living process does it, and goes on doing it.
 
     Without a journal there is nothing to hold; the flow itself will say so.
     """
     with ExitStack() as stack:
         try:
-            stack.enter_context(
-                tenure(platforms.journal(), EVERY_SERVICE, _place(run), "a Prefect run")
-            )
+            _hold(stack, run, time.monotonic() + patience_seconds)
         except TransientError as error:
             tell(f"nobody will know that this run is being done: {error}", Tone.WARN)
         yield
+
+
+def _hold(stack: ExitStack, run: str, until: float) -> None:
+    while True:
+        held = tenure(platforms.journal(), EVERY_SERVICE, _place(run), "a Prefect run")
+        try:
+            stack.enter_context(held)
+            return
+        except LeaseHeldError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.3)
 
 
 def is_done_by_somebody(run: str) -> bool:

@@ -105,7 +105,7 @@ class Supervisor:
 
     def _look_after_server(self) -> None:
         try:
-            api = self._server.running() or self._server.ensure(lambda line: tell(line, Tone.WAIT))
+            api = self._server.ensure(lambda line: tell(line, Tone.WAIT))
         except TransientError as error:
             tell(f"no Prefect server: {error}; asked again in a moment", Tone.BAD)
             return

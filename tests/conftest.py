@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _TURNS.get(item.path.parent.name, 0) - ("killed" in item.path.name))
 
 
-_TURNS = {"e2e": -2, "containers": -4, "rules": -1, "flows": 1}
+_TURNS = {"e2e": -2, "operations": -3, "containers": -4, "rules": -1, "flows": 1}
 
 
 @pytest.hookimpl(optionalhook=True)

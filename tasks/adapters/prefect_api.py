@@ -54,6 +54,10 @@ class PrefectApi:
             limits=httpx.Limits(max_keepalive_connections=0),  # nobody has to close it
         )
 
+    @property
+    def address(self) -> str:
+        return self._api
+
     def __enter__(self) -> Self:
         return self
 

@@ -124,7 +124,7 @@ def kill(*pids: int) -> float:
     return time.time()
 
 
-def up(bakewell: Bakewell) -> Installation:
-    answer = bakewell("up", "--detach", "--json", seconds=280)
+def up(bakewell: Bakewell, *arguments: str) -> Installation:
+    answer = bakewell("up", "--detach", "--json", *arguments, seconds=280)
     assert answer.code == 0, answer.out + answer.err
     return Installation(bakewell, PrefectApi(json.loads(answer.out)["api"]))

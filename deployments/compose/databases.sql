@@ -1,0 +1,2 @@
+-- Prefect and the journal each have a table `events`: two databases.
+CREATE DATABASE journal;
