@@ -128,7 +128,8 @@ def application(desk: Desk, limits: Limits) -> Starlette:
 def serve(host: str, port: int, limits: Limits) -> None:
     """Until it is told to end (TERM, INT); what has come by then is filed."""
     courier = Courier()
-    desk = Desk(platforms.journal(), courier.call)
+    journal = platforms.journal()
+    desk = Desk(journal, courier.call)
     app = application(desk, limits)
     listening = _listening(host, port)
     desk.open()
@@ -147,16 +148,21 @@ def serve(host: str, port: int, limits: Limits) -> None:
     )
     for one in (signal.SIGTERM, signal.SIGINT):  # uvicorn ends, and then sends itself the signal
         signal.signal(one, lambda *_: None)
-    try:
-        uvicorn.Server(config).run(sockets=[listening])
-    finally:
-        desk.close()
-        courier.close()
+    with journal.kept_open():
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            desk.close()
+            courier.close()
 
 
 def _listening(host: str, port: int) -> socket.socket:
+    """Answers leave at once: head and body are written one after the other, and without this the second would wait 40 ms for
+    the first to be acknowledged (asyncio sees to it only for sockets that name their protocol, which this one does not)."""
     try:
-        return socket.create_server((host, port), backlog=2048)
+        listening = socket.create_server((host, port), backlog=2048)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except OSError as error:
         raise InvalidInputError(
             f"asked to listen on {host}:{port}; found {error.strerror}; choose another"

@@ -157,8 +157,8 @@ def _fetch_branch(
         except GitFailedError as error:
             if depth >= git.limits.commits:
                 raise NotFoundError(
-                    f"asked {repository.url} for the commit {wanted.commit}; it is not among the newest {depth} of"
-                    f" {wanted.branch}, and this server gives no single commits"
+                    f"asked {repository.url} for the commit {wanted.commit}; it has no such commit (any more) that it"
+                    f" gives by itself, nor among the newest {depth} of {wanted.branch}"
                 ) from error
         depth = min(depth * 5, git.limits.commits)
 

@@ -104,7 +104,7 @@ def test_a_server_that_gives_no_single_commits_gives_its_branch_as_far_back_as_a
             with asked as folder:
                 assert source_of(folder).commit == at
         else:
-            with pytest.raises(NotFoundError, match="not among the newest 3 of main"), asked:
+            with pytest.raises(NotFoundError, match="nor among the newest 3 of main"), asked:
                 pass
 
 

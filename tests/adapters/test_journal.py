@@ -34,7 +34,7 @@ from tasks.errors import (
 )
 from tasks.journal.rules import verify_chain
 from tasks.model import Lease
-from tasks.ports import Journal
+from tasks.ports import Entry, Journal
 from tests.support.postgres import running_postgres
 
 ELSEWHERE = "web-9:other-boot:4711:1:rollout of r1"
@@ -496,3 +496,23 @@ def test_a_writer_that_is_killed_in_the_middle_leaves_nothing_behind(
 def test_a_journal_that_is_opened_again_need_not_compile_its_statements_again(url: str) -> None:
     assert engine_for(parsed_url(url), 1) is engine_for(parsed_url(url), 1)
     assert engine_for(parsed_url(url), 1) is not engine_for(parsed_url(url), 2)
+
+
+def test_a_journal_that_is_kept_open_holds_on_to_nothing_it_has_read(
+    url: str, journal: SqlJournal
+) -> None:
+    with journal.kept_open():
+        written = journal.append_all([Entry("x", "hello", {"n": n}) for n in range(3)])
+        assert SqlJournal(url).events() == written
+        assert journal.append_all([]) == []
+        SqlJournal(url).append("y", service="hello")
+        kinds = [line.kind for line in journal.events(kinds=["y", "z"])]
+    assert kinds == ["y"]
+    assert [line.sequence for line in journal.events()] == [1, 2, 3, 4]
+    assert verify_chain(journal.events()) is None
+
+
+def test_of_several_lines_all_are_written_or_none(journal: SqlJournal) -> None:
+    with pytest.raises(InvalidInputError):
+        journal.append_all([Entry("x", "hello", {}), Entry("a\nb", "hello", {})])
+    assert journal.events() == []

@@ -247,7 +247,7 @@ BODIES: Final = st.one_of(
 
 
 @settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(PATHS, METHODS, HEADERS, BODIES, st.booleans())
 def test_whatever_is_sent_it_never_fails_and_accepts_nothing_unsigned(
