@@ -66,9 +66,7 @@ def release(request: ReleaseRequest) -> Released:
     Args:
         request: What to release, and how far.
     """
-    if (
-        again := taken_up_before()
-    ):  # it was suspended: neither baked again, nor is the folder needed
+    if again := taken_up_before():  # it is woken: neither baked again, nor is the folder needed
         return go_on(again.service, again.id, request.to, request.despite_burn)
     spec, folder = read_service(request.folder)
     places = environments_until(spec, request.to)

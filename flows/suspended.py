@@ -4,6 +4,7 @@ nothing of Prefect but its API; the truth is in the journal, so a Prefect that d
 import json
 import os
 from typing import Final
+from uuid import uuid4
 
 from flows.story import Tone, tell
 from flows.tenure import Tenure
@@ -31,9 +32,9 @@ def prefect() -> PrefectApi:
     return PrefectApi(api)
 
 
-def pause_key(release: str, environment: str, number: int) -> str:
-    """Of the `number`th start of a run. Prefect takes small letters, digits and dashes."""
-    return f"{_key(release, environment)}{number}"
+def pause_key(release: str, environment: str) -> str:
+    """A new one each time: a run is not suspended twice by the same. Prefect takes small letters, digits and dashes."""
+    return f"{_key(release, environment)}{uuid4().hex[:8]}"
 
 
 def _key(release: str, environment: str) -> str:
