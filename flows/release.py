@@ -101,9 +101,7 @@ def release(request: ReleaseRequest) -> Released:
     Args:
         request: What to release, and how far.
     """
-    if (
-        again := taken_up_before()
-    ):  # it was suspended: neither baked again, nor is its source needed
+    if again := taken_up_before():  # it is woken: neither baked again, nor is the folder needed
         return go_on(again.service, again.id, request.to, request.despite_burn)
     wanted = Wanted(request.commit, request.branch, request.subfolder)
     with source_folder(request.folder, request.repository, wanted) as folder:

@@ -3,11 +3,11 @@
 from typing import Literal
 
 import httpx
+from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
-from prefect.runtime import flow_run as this_run
 from pydantic import Field
 
 from flows.story import Tone, tell
@@ -44,22 +44,28 @@ class Answer(RunInput):
 
 def suspendable_run() -> str:
     """The id of this run if it can be suspended: it is one of a deployment, and nobody's subflow. Else empty."""
-    context = FlowRunContext.get()
-    run = context.flow_run if context else None
-    if run is None or run.deployment_id is None or run.parent_task_run_id is not None:
-        return ""
-    return str(run.id)
+    run = _own_run()
+    return str(run.id) if run else ""
 
 
 def is_woken() -> bool:
-    """Is this a run's second start, or a later one?"""
-    return bool(suspendable_run()) and this_run.run_count > 1
+    """Was this run suspended before? Its `run_count` does not tell: Prefect does not count those that it resumes."""
+    run = _own_run()
+    return bool(run and run.empirical_policy.pause_keys)
+
+
+def _own_run() -> FlowRun | None:
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    if run is None or run.deployment_id is None or run.parent_task_run_id is not None:
+        return None
+    return run
 
 
 def suspend(release: str, environment: str, seconds: float | None, form: str) -> None:
     """End this process (by an exception that no `except Exception` sees) until somebody wakes the run, with an answer if there
     is a form: its text, in Markdown. Returns only if Prefect could not be told; then the caller has to wait here."""
-    key = pause_key(release, environment, this_run.run_count)
+    key = pause_key(release, environment)
     wanted = min(LONGEST_SECONDS, (seconds or LONGEST_SECONDS) + SLACK_SECONDS)
     try:
         if form:

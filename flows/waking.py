@@ -10,7 +10,7 @@ from flows.suspended import dismiss, prefect, read_form, wake_run
 from flows.tenure import Tenure, tenure
 from tasks import platforms
 from tasks.adapters.prefect_api import FlowRun, PrefectApi
-from tasks.errors import BakewellError, LeaseHeldError, NotFoundError
+from tasks.errors import BakewellError, LeaseHeldError, NotFoundError, TransientError
 from tasks.journal.answers import answer_of
 from tasks.journal.rules import (
     EVERY_SERVICE,
@@ -59,8 +59,13 @@ def _wake(journal: Journal, state: State, told: ReleaseState, waiting: Waiting) 
     if decision.answer is Due.END:
         yield f"{where}: {_end(journal, told, waiting, decision.reason)}"
         return
-    api = prefect()
-    run = _run(api, waiting.wait.flow_run)
+    try:
+        api = prefect()
+        run = _run(api, waiting.wait.flow_run)
+    except TransientError:
+        if decision.answer is Due.NOTHING:
+            return  # nothing is due that it could do
+        raise
     if run is None or run.has_ended:
         yield from (f"{where}: {done}" for done in _begin_again(api, journal, state, told, run))
     elif decision.answer is Due.GO_ON and run.state == "PAUSED":

@@ -3,6 +3,9 @@
 A verdict in one of them stops no other: each is judged by its own users, and what was begun is finished or withdrawn by whoever
 watches it. What stops is the way on: no later wave is entered, and with `on_bad_wave: roll back` those of this wave that were
 promoted return to what served before. A process that dies leaves each to its lease, as any rollout.
+
+They are threads of the release's own run: Prefect 3.8 began the second of two synchronous subflows only when the first had
+ended, from threads, too (measured: tests/flows/test_promotion_flow.py fails with subflows).
 """
 
 from collections.abc import Sequence
@@ -55,7 +58,7 @@ def _at_once(
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="wave") as pool:
         going: dict[str, Future[Judgement]] = {
             name: pool.submit(
-                copy_context().run, rollout, told.service, told.id, name, despite_burn
+                copy_context().run, rollout.fn, told.service, told.id, name, despite_burn
             )
             for name in names
         }

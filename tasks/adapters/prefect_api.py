@@ -111,7 +111,9 @@ class PrefectApi:
 
     def inputs(self, run: str, prefix: str) -> list[tuple[str, str]]:
         """What was written into the forms of a run, oldest first: keys that begin with `prefix`, and their JSON."""
-        found = self._ask("POST", f"/flow_runs/{run}/input/filter", {"prefix": prefix})
+        found = self._ask(
+            "POST", f"/flow_runs/{run}/input/filter", {"prefix": prefix, "limit": 200}
+        )
         ordered = sorted(found, key=lambda one: str(one.get("created")))
         return [(str(one["key"]), str(one["value"])) for one in ordered]
 

@@ -161,7 +161,7 @@ def test_a_candidate_quarantined_while_somebody_thinks_about_it_never_starts(
 
     began = len(quiet.world.started)
     thread = later(lambda: "`bakewell approve" in caplog.text, quarantine_then_approve)
-    with pytest.raises(StoppedError, match="roll back: it is quarantined"):
+    with pytest.raises(NotAdmittedError, match="it is quarantined"):
         quiet.release()
     thread.join()
     assert len(quiet.world.started) == began
