@@ -17,6 +17,7 @@ from tasks.recipes import HOST, NAME, Recipe
 from tasks.settings import MOVED, Contradiction, Name, shown_address
 from tasks.settings import Part as _Part
 from tasks.sources import PrometheusSource, Sli, doubtful_names
+from tasks.windows import ChangeWindows, Freeze
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 REPOSITORY: Final = re.compile(rf"{HOST}{NAME}|layout:/[^@]+|memory:[^@]+")
@@ -199,6 +200,12 @@ class EnvironmentSpec(_Part):
     )
     approval_seconds: float = Field(
         3600, gt=0, description="without an approval the rollout ends untouched"
+    )
+    windows: ChangeWindows | None = Field(
+        None, description="when a release may enter; outside it waits. Roll-backs never do"
+    )
+    freezes: tuple[Freeze, ...] = Field(
+        (), description="days on which no release enters; it waits. Roll-backs never do"
     )
     policy: Name | None = Field(None, description="default: the service's `policy`")
     container: ContainerSpec | None = Field(
