@@ -1,13 +1,14 @@
 """Approval: the answer is a journal event, so command line, API and form are equal; the rollout reads the journal."""
 
 import getpass
-import time
+from datetime import UTC, datetime, timedelta
 
-from flows.story import Tone, tell
 from flows.tenure import Tenure
+from flows.waiting import wait_until
 from tasks import platforms
 from tasks.errors import NotFoundError
 from tasks.journal.rules import Approved, EventKind, fold, record
+from tasks.journal.waits import Wait, WaitKind
 from tasks.model import Judgement, Verdict
 from tasks.service import EnvironmentSpec
 
@@ -33,21 +34,22 @@ def approve(service: str, environment: str, reason: str, by: str = "") -> str:
 
 
 def wait_for_approval(held: Tenure, release: str, place: EnvironmentSpec) -> Judgement:
-    """Poll the journal for an approval of this release here; none in time is INCONCLUSIVE. Nothing is live meanwhile."""
-    service, end = held.lease.service, time.monotonic() + place.approval_seconds
-    where = f"{service} {release} in {place.name}"
-    tell(f"waits for `bakewell approve {service} {place.name}`", Tone.WAIT, where=where)
-    while time.monotonic() < end:
-        for event in held.journal.events(service):
-            if (event.kind, event.environment, event.release) == (
-                EventKind.APPROVED,
-                place.name,
-                release,
-            ):
-                return Judgement(
-                    Verdict.PROMOTE, f"approved by {event.body['by']}: {event.body['reason']}"
-                )
-        time.sleep(1)
-    return Judgement(
-        Verdict.INCONCLUSIVE, f"nobody approved it within {place.approval_seconds:.0f} s"
+    """An approval of this release here; none in time is INCONCLUSIVE. Nothing is live meanwhile."""
+    service, until = (
+        held.lease.service,
+        datetime.now(UTC) + timedelta(seconds=place.approval_seconds),
     )
+    reason = f"`bakewell approve {service} {place.name} --reason WHY` lets it in"
+
+    def over() -> Judgement | None:
+        for event in held.journal.events(service):
+            about = (event.kind, event.environment, event.release)
+            if about == (EventKind.APPROVED, place.name, release):
+                words = f"approved by {event.body['by']}: {event.body['reason']}"
+                return Judgement(Verdict.PROMOTE, words)
+        if datetime.now(UTC) < until:
+            return None
+        words = f"nobody approved it within {place.approval_seconds:.0f} s"
+        return Judgement(Verdict.INCONCLUSIVE, words)
+
+    return wait_until(held, release, place, Wait(WaitKind.APPROVAL, reason, until), over)

@@ -160,7 +160,7 @@ def test_a_candidate_quarantined_while_somebody_thinks_about_it_never_starts(
         approve(quiet.name, "production", "looks good", "somebody")
 
     began = len(quiet.world.started)
-    thread = later(lambda: "waits for `bakewell approve" in caplog.text, quarantine_then_approve)
+    thread = later(lambda: "`bakewell approve" in caplog.text, quarantine_then_approve)
     with pytest.raises(StoppedError, match="roll back: it is quarantined"):
         quiet.release()
     thread.join()
