@@ -7,6 +7,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.admission import admit, refusal
 from flows.approval import wait_for_approval
+from flows.bypassing import goes_past
 from flows.heal import settle, take_over
 from flows.planning import serving_group
 from flows.policies import policy_of
@@ -16,11 +17,12 @@ from flows.tenure import Tenure
 from tasks.errors import InvalidInputError, NotAdmittedError
 from tasks.evidence import Ruling
 from tasks.journal.rules import Deployed, ReleaseState
+from tasks.lanes import Barrier
 from tasks.model import Admission, Artifact, Environment, Step, Verdict
 from tasks.policy import PolicyInForce
 from tasks.retries import PATIENTLY
 from tasks.rollout.strategies import steps
-from tasks.service import Canary, EnvironmentSpec, Strategy
+from tasks.service import AllAtOnce, Canary, EnvironmentSpec, Strategy
 from tasks.sources import Sli
 
 
@@ -75,6 +77,8 @@ def prepare(held: Tenure, release: str, environment: str) -> Errand:
     )
     if chosen and place.needs_approval:
         _approve(held, told, place)
+    if chosen:
+        place = _hurried(held, told, place)
     return Errand(told, place, here, stable, chosen, admitted, policy)
 
 
@@ -102,6 +106,16 @@ def _approve(held: Tenure, told: ReleaseState, place: EnvironmentSpec) -> None:
     answer = wait_for_approval(held, told.id, place)
     if answer.verdict is not Verdict.PROMOTE:
         raise StoppedError(f"{told.spec.service} {told.id} in {place.name}", answer)
+
+
+def _hurried(held: Tenure, told: ReleaseState, place: EnvironmentSpec) -> EnvironmentSpec:
+    """Past the barrier `observation` the judge need not wait for `minimum_seconds`. What it must have seen before it promotes,
+    and what makes it roll back, stays as it is."""
+    waits = not isinstance(place.strategy, AllAtOnce) and place.observe.minimum_seconds > 0
+    found = f"each step is observed for at least {place.observe.minimum_seconds:g} s"
+    if not waits or not goes_past(held, told, place.name, Barrier.OBSERVATION, found):
+        return place
+    return place.model_copy(update={"observe": place.observe.hurried})
 
 
 def _steps(

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from flows.words import event_words, verdict_of
+from tasks.journal.debts import Debt
 from tasks.journal.events import EventKind
 from tasks.journal.rules import ChainBreak, RolloutState
+from tasks.journal.stops import Stop
 from tasks.model import FleetSpec, FleetStatus, Group, GroupStatus, Lease
 from tasks.ports import Event
 from tasks.rollout.simulation import describe
@@ -34,7 +36,8 @@ class Check:
 
 def status_json(reports: Sequence["EnvironmentReport"]) -> list[Json]:
     """Per environment: service, environment, platform, endpoint, down, stable, stable_since, warm_until, last_outcome, groups
-    (see `_group`), rollout {release, step, step_index, started_at}, lease {owner, token, expires_at}, problems."""
+    (see `_group`), rollout {release, step, step_index, started_at}, lease {owner, token, expires_at}, problems, debts [{line,
+    at, release, barrier, found, reason, by}], line_stopped {since, reason, by}."""
     return [_environment(report) for report in reports]
 
 
@@ -54,7 +57,25 @@ def _environment(report: "EnvironmentReport") -> Json:
         "rollout": _rollout(state.rollout),
         "lease": _lease(report.lease),
         "problems": list(report.problems),
+        "debts": [_debt(one) for one in report.debts],
+        "line_stopped": _stop(report.stop),
     }
+
+
+def _debt(one: Debt) -> Json:
+    return {
+        "line": one.line,
+        "at": _moment(one.at),
+        "release": one.release,
+        "barrier": one.barrier,
+        "found": one.found,
+        "reason": one.reason,
+        "by": one.by,
+    }
+
+
+def _stop(stop: Stop | None) -> Json | None:
+    return {"since": _moment(stop.since), "reason": stop.reason, "by": stop.by} if stop else None
 
 
 def _rollout(rollout: RolloutState | None) -> Json | None:

@@ -9,12 +9,15 @@ from prefect import flow
 from pydantic import BaseModel, Field
 
 from flows.admission import refusal
+from flows.bypassing import check_lane, lane_of
+from flows.entry import may_enter
 from flows.evidence import publish_report
 from flows.facts import bases_known_since
 from flows.planning import environments_until
 from flows.policies import check_policies
 from flows.progress import name_run
 from flows.rollout import rollout
+from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from flows.unchanged import Released, is_unchanged, nothing_to_do
@@ -28,7 +31,8 @@ from tasks.bake.bakery import Baked
 from tasks.errors import NotAdmittedError
 from tasks.evidence import Kind
 from tasks.journal.rules import BakedBody, ReleaseFinished, ReleaseStarted, continue_or_start
-from tasks.model import Admission
+from tasks.lanes import Bypass, Lane, LaneKind
+from tasks.model import Admission, Verdict
 from tasks.policy import PolicyInForce
 from tasks.scan.actions import scan_artifact
 from tasks.scan.scanning import remembering
@@ -58,6 +62,35 @@ class ReleaseRequest(BaseModel, frozen=True):
         description="why it must start even if the service burns its error budget (it mends that); empty = it must not",
         json_schema_extra={"position": 2},
     )
+    lane: LaneKind = Field(
+        LaneKind.NORMAL,
+        title="Lane",
+        description="hotfix: users are hurt until it is there; what it goes past is a debt. Evidence, smoke test and judge hold",
+        json_schema_extra={"position": 3},
+    )
+    reason: str = Field(
+        "",
+        title="Reason",
+        description="why it is a hotfix; shown with every debt",
+        json_schema_extra={"position": 4},
+    )
+    bypasses: tuple[Bypass, ...] = Field(
+        (),
+        title="Bypasses",
+        description="what else it goes past, and why; the policies say what may be",
+        json_schema_extra={"position": 5},
+    )
+    by: str = Field(
+        "",
+        title="By",
+        description="who answers for the bypasses; empty = the user of the process",
+        json_schema_extra={"position": 6},
+    )
+
+    @property
+    def chosen_lane(self) -> Lane:
+        """InvalidInputError if something is to be gone past without a reason."""
+        return lane_of(self.lane, self.reason, self.by, self.bypasses)
 
 
 @flow(flow_run_name="release {request.folder.name}")
@@ -70,14 +103,17 @@ def release(request: ReleaseRequest) -> Released:
     spec, folder = read_service(request.folder)
     places = environments_until(spec, request.to)
     policies = check_policies(spec, places)
+    lane = request.chosen_lane
+    check_lane(lane, policies.values())
     with tenure(platforms.journal(), spec.service, "", "release") as held:
         baked = bake(held, spec, folder)
         if is_unchanged(held, spec, baked.artifact, places):
             return nothing_to_do(held, baked.artifact, places)
-        name = start(held, spec, folder, baked)
+        name = start(held, spec, folder, baked, lane)
         try:
             vouch(held, name, spec, baked, policies)
             for place in places:
+                enter(held, name, place)
                 rollout(spec.service, name, place, request.despite_burn)
         except Exception as error:
             finish(held, name, baked, f"stopped: {error}")
@@ -98,14 +134,19 @@ def bake(held: Tenure, spec: ServiceSpec, folder: Path) -> Baked:
     return baked
 
 
-def start(held: Tenure, spec: ServiceSpec, folder: Path, baked: Baked) -> str:
+def start(held: Tenure, spec: ServiceSpec, folder: Path, baked: Baked, lane: Lane) -> str:
     """Give the release its name, or take up the one that a dead process left unfinished."""
     found = continue_or_start(held.state(), spec.service, baked.artifact)
     source = source_of(folder)
     name_run(f"release {spec.service} {found.release}")
-    held.record(found.release, ReleaseStarted(source, spec, baked.artifact, baked.reused))
+    held.record(found.release, ReleaseStarted(source, spec, baked.artifact, baked.reused, lane))
     tell(
-        f"{'continues' if found.resumed else 'starts'} as {found.release} from {source}",
+        " ".join(
+            filter(
+                None, ("continues as" if found.resumed else "starts as", found.release, str(lane))
+            )
+        )
+        + f" from {source}",
         where=spec.service,
     )
     return found.release
@@ -139,6 +180,16 @@ def vouch(
     attest_origin(held, held.state().releases[spec.service, name], baked)
     tag_release(baked.artifact, name)
     tell(f"signed {baked.artifact.digest}", Tone.GOOD, where=where)
+
+
+def enter(held: Tenure, name: str, place: str) -> None:
+    """StoppedError if what is waited for ends otherwise than by letting it in."""
+    told = held.state().releases[held.lease.service, name]
+    spec = told.spec.environment_spec(place)
+    assert spec is not None, "it is one of its environments"
+    judgement = may_enter(held, told, spec)
+    if judgement.verdict is not Verdict.PROMOTE:
+        raise StoppedError(f"{told.service} {name} in {place}", judgement)
 
 
 def finish(held: Tenure, name: str, baked: Baked, outcome: str) -> Released:

@@ -2,39 +2,53 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import repeat
 
+from flows.line import line_stop
 from flows.quarantine import in_force, problems_of
 from flows.words import drift_words
 from tasks import platforms
 from tasks.errors import BakewellError
 from tasks.evidence import Quarantine
 from tasks.inspection import Cure
+from tasks.journal.debts import Debt, debts
 from tasks.journal.rules import EnvironmentState, desired, fold
+from tasks.journal.stops import Stop
 from tasks.model import FleetSpec, FleetStatus, Lease
 
 
 @dataclass(frozen=True)
 class EnvironmentReport:
-    """One environment: what the journal desires, what the platform shows, who is changing it, what is wrong."""
+    """One environment: what the journal desires, what the platform shows, who is changing it, what is wrong, what was bypassed.
+
+    `stop`: that of the whole line, if it is stopped."""
 
     state: EnvironmentState
     desired: FleetSpec
     found: FleetStatus | None
     lease: Lease | None
     problems: tuple[str, ...]
+    debts: tuple[Debt, ...] = ()
+    stop: Stop | None = None
 
 
 def statuses(service: str | None) -> list[EnvironmentReport]:
     """Of every environment that was ever rolled out to; platforms are asked at the same time."""
     journal = platforms.journal()
-    states = list(fold(journal.events(service)).environments.values())
+    events = journal.events(service)
+    states, owed, stop = list(fold(events).environments.values()), debts(events), line_stop()
     leases = [journal.holder(state.environment.service, state.environment.name) for state in states]
     quarantines = in_force(datetime.now(UTC))
     with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(_report, states, leases, repeat(quarantines)))
+        found = pool.map(_report, states, leases, repeat(quarantines))
+        return [replace(one, debts=_of(one.state, owed), stop=stop) for one in found]
+
+
+def _of(state: EnvironmentState, owed: tuple[Debt, ...]) -> tuple[Debt, ...]:
+    here = state.environment
+    return tuple(one for one in owed if (one.service, one.environment) == (here.service, here.name))
 
 
 def healed(service: str | None) -> None:

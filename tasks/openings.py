@@ -13,63 +13,45 @@ from tasks.windows import ChangeWindows, Freeze, OpenHours
 
 LONGEST: Final = timedelta(days=15)
 """A weekly window opens within so long, even if one of its days was skipped by a change of the clock."""
-ROUNDS: Final = 100
 HOUR: Final = timedelta(hours=1)
 MINUTE: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
 class Closed:
-    """Why nothing new may enter now. `until`: when that is over, all of it; None: not in the time that was looked at."""
+    """Why nothing new may enter now. `until`: when that is over, in UTC; None: not in the time that was looked at."""
 
-    frozen: bool
     reason: str
     until: datetime | None
-
-
-def closed(
-    windows: ChangeWindows | None, freezes: Sequence[Freeze], now: datetime
-) -> Closed | None:
-    """None if it is open at `now`, an aware moment. A freeze is named before a window. `until` is in UTC."""
-    until = _opens(windows, freezes, now)
-    if frozen := frozen_by(windows, freezes, now):
-        days = f"{frozen.from_}" if frozen.from_ == frozen.to else f"{frozen.from_} to {frozen.to}"
-        return Closed(True, f"frozen {days}: {frozen.reason}", until)
-    if windows and not is_open(windows, now):
-        return Closed(False, f"open only {window_words(windows)}", until)
-    return None
-
-
-def _opens(
-    windows: ChangeWindows | None, freezes: Sequence[Freeze], now: datetime
-) -> datetime | None:
-    at: datetime | None = now.astimezone(UTC)
-    for _ in range(ROUNDS):
-        if at is None:
-            return None
-        if frozen := frozen_by(windows, freezes, at):
-            at = start_of(frozen.ends, _zone(windows, frozen))
-        elif windows and not is_open(windows, at):
-            at = next_opening(windows, at)
-        else:
-            return at
-    return None
 
 
 # ---- freezes -------------------------------------------------------------------------------------
 
 
+def frozen(
+    freezes: Sequence[Freeze], now: datetime, windows: ChangeWindows | None = None
+) -> Closed | None:
+    """None if no freeze holds at `now`, an aware moment. Freezes that touch are one. `windows` may name their time zone."""
+    if (first := frozen_by(freezes, now, windows)) is None:
+        return None
+    days = f"{first.from_}" if first.from_ == first.to else f"{first.from_} to {first.to}"
+    at = now.astimezone(UTC)
+    while (holding := frozen_by(freezes, at, windows)) is not None:
+        at = start_of(holding.ends, _zone(holding, windows))
+    return Closed(f"frozen {days}: {first.reason}", at)
+
+
 def frozen_by(
-    windows: ChangeWindows | None, freezes: Iterable[Freeze], now: datetime
+    freezes: Iterable[Freeze], now: datetime, windows: ChangeWindows | None = None
 ) -> Freeze | None:
     """The freeze that holds at `now`: of several the one that ends last."""
     holding = [
-        one for one in freezes if one.from_ <= now.astimezone(_zone(windows, one)).date() <= one.to
+        one for one in freezes if one.from_ <= now.astimezone(_zone(one, windows)).date() <= one.to
     ]
     return max(holding, key=lambda one: one.to, default=None)
 
 
-def _zone(windows: ChangeWindows | None, freeze: Freeze) -> ZoneInfo:
+def _zone(freeze: Freeze, windows: ChangeWindows | None) -> ZoneInfo:
     return ZoneInfo(freeze.timezone or (windows.timezone if windows else "UTC"))
 
 
@@ -82,6 +64,13 @@ def start_of(day: date, zone: ZoneInfo) -> datetime:
 
 
 # ---- windows -------------------------------------------------------------------------------------
+
+
+def shut(windows: ChangeWindows | None, now: datetime) -> Closed | None:
+    """None if it is open at `now`, an aware moment, or always."""
+    if windows is None or is_open(windows, now):
+        return None
+    return Closed(f"open only {window_words(windows)}", next_opening(windows, now))
 
 
 def is_open(windows: ChangeWindows, now: datetime) -> bool:

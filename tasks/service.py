@@ -155,6 +155,11 @@ class Observe(_Part):
         " warm, where it was observed before",
     )
 
+    @property
+    def hurried(self) -> "Observe":
+        """Without a minimum time: as a release past the barrier `observation` is judged."""
+        return self.model_copy(update={"minimum_seconds": 0.0})
+
     def _contradictions(self) -> Iterator[Contradiction]:
         deadline, interval = self.deadline_seconds, self.interval_seconds
         if self.minimum_seconds > deadline:

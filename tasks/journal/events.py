@@ -17,6 +17,7 @@ from tasks.journal.pushes import PushAccepted, PushDropped, PushTaken
 from tasks.journal.rebuilds import RebuildDone, RebuildFinished, RebuildPlanned
 from tasks.journal.samples import PACKED, packed, unpacked
 from tasks.journal.waits import Rejected, ReleaseWaits, WaitEnded
+from tasks.lanes import NORMAL_LANE, Lane
 from tasks.model import (
     Artifact,
     Environment,
@@ -96,12 +97,13 @@ class BakedBody:
 
 @dataclass(frozen=True)
 class ReleaseStarted:
-    """Also when a release is taken up again: the newest line's source and spec count."""
+    """Also when a release is taken up again: the newest line's source, spec and lane count."""
 
     source: Source
     spec: ServiceSpec
     artifact: Artifact
     reused_bake: bool
+    lane: Lane = NORMAL_LANE
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ from tasks.journal.events import (
 from tasks.journal.proof import ChainBreak, verify_chain
 from tasks.journal.quarantines import quarantines_after
 from tasks.journal.waits import ReleaseWaits, WaitEnded, Waiting, waiting_after
+from tasks.lanes import NORMAL_LANE, Lane
 from tasks.model import Artifact, Environment, FleetSpec, Group, Role, Source, Step
 from tasks.ports import Event
 from tasks.service import ServiceSpec
@@ -138,6 +139,7 @@ class ReleaseState:
     outcome: str | None
     reused_bake: bool
     waiting: Waiting | None = None
+    lane: Lane = NORMAL_LANE
 
 
 @dataclass(frozen=True)
@@ -218,6 +220,7 @@ def _release_after(
         None,
         body.reused_bake,
         state.waiting if state and state.outcome is None else None,
+        body.lane,
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.openings import closed, frozen_by, is_open, next_opening, start_of
+from tasks.openings import frozen, frozen_by, is_open, next_opening, shut, start_of
 from tasks.service import EnvironmentSpec
 from tasks.windows import ChangeWindows, Freeze
 
@@ -41,7 +41,7 @@ def utc(*parts: int) -> datetime:
 def test_office_hours_follow_the_clock_on_the_wall(at: datetime, opens: datetime | None) -> None:
     office = windows(OFFICE)
     assert is_open(office, at) == (opens is None)
-    found = closed(office, (), at)
+    found = shut(office, at)
     assert (found.until if found else None) == opens
 
 
@@ -70,20 +70,19 @@ def test_an_hour_that_comes_twice_is_open_twice() -> None:
 
 
 def test_a_freeze_lasts_to_the_end_of_its_last_day_there() -> None:
-    office, frozen = windows(OFFICE), freeze("2026-12-20", "2027-01-03")
-    found = closed(office, [frozen], utc(2026, 12, 21, 10))
+    office, holidays = windows(OFFICE), freeze("2026-12-20", "2027-01-03")
+    found = frozen([holidays], utc(2026, 12, 21, 10), office)
     assert found is not None
-    assert found.frozen
     assert "year's end" in found.reason
-    assert found.until == utc(2027, 1, 4, 8), "the Monday after it, when the office opens"
+    assert found.until == utc(2027, 1, 3, 23), "midnight in Berlin, whose clock the windows have"
     last = utc(2027, 1, 3, 22, 59)
-    assert frozen_by(office, [frozen], last) == frozen
-    assert frozen_by(office, [frozen], last + timedelta(minutes=1)) is None
+    assert frozen_by([holidays], last, office) == holidays
+    assert frozen_by([holidays], last + timedelta(minutes=1), office) is None
 
 
 def test_freezes_that_touch_are_one_wait() -> None:
     both = [freeze("2026-12-20", "2026-12-25"), freeze("2026-12-26", "2026-12-31")]
-    found = closed(None, both, utc(2026, 12, 20))
+    found = frozen(both, utc(2026, 12, 20))
     assert found is not None
     assert found.until == utc(2027, 1, 1)
 
@@ -123,7 +122,7 @@ def test_it_opens_when_it_says_and_not_before(
     hours: list[dict[str, Any]], zone: str, now: datetime, data: st.DataObject
 ) -> None:
     chosen = windows(*hours, zone=zone)
-    found = closed(chosen, (), now)
+    found = shut(chosen, now)
     if found is None:
         assert is_open(chosen, now)
         return
@@ -143,14 +142,14 @@ def test_it_opens_when_it_says_and_not_before(
     st.integers(0, 20),
 )
 def test_a_freeze_is_over_when_it_says(now: datetime, zone: str, first: date, days: int) -> None:
-    frozen = freeze(str(first), str(first + timedelta(days=days)), timezone=zone)
-    found = closed(None, [frozen], now)
+    holidays = freeze(str(first), str(first + timedelta(days=days)), timezone=zone)
+    found = frozen([holidays], now)
     if found is None:
-        assert frozen_by(None, [frozen], now) is None
+        assert frozen_by([holidays], now) is None
         return
     assert found.until is not None
-    assert frozen_by(None, [frozen], found.until) is None
-    assert frozen_by(None, [frozen], found.until - timedelta(seconds=1)) == frozen
+    assert frozen_by([holidays], found.until) is None
+    assert frozen_by([holidays], found.until - timedelta(seconds=1)) == holidays
 
 
 @pytest.mark.parametrize(
