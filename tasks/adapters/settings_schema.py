@@ -83,7 +83,10 @@ class Setting:
 
     def _may_be_secret(self) -> bool:
         """Perhaps the secret itself was written where its name belongs. A choice of words is none."""
-        return bool({"authentication", "secrets"} & set(self.path)) and "enum" not in self.schema
+        return (
+            bool({"authentication", "secrets", "targets"} & set(self.path))
+            and "enum" not in self.schema
+        )
 
     def _known(self) -> list[str]:
         return list(self.parent.get("properties", {}))
