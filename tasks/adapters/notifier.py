@@ -1,6 +1,7 @@
 """Tells people, through Apprise: one library that knows Slack, Teams, PagerDuty, e-mail, webhooks and a hundred more.
 
-Addresses hold secrets: none is logged, journalled, or part of an error. Apprise's own log is silenced for that.
+Addresses hold secrets: none is logged, journalled, or part of an error. Its own log, which names
+them at times, is silenced.
 """
 
 import logging
@@ -24,6 +25,7 @@ class AppriseNotifier:
 
     def __init__(self) -> None:
         logging.getLogger(apprise.__name__).setLevel(logging.CRITICAL + 1)
+        logging.getLogger("urllib3").setLevel(logging.INFO)  # below, it would log webhooks' paths
         self._asset = AppriseAsset(
             app_id="Bakewell",
             app_desc="Replace, never patch",
@@ -40,7 +42,7 @@ class AppriseNotifier:
                 " list of services"
             )
         taken = told.notify(
-            notice.text,
+            notice.text or notice.title,  # without a body nothing is sent
             title=notice.title,
             notify_type=TYPES[notice.level],
             body_format=NotifyFormat.TEXT,
