@@ -1,16 +1,14 @@
-"""Approval: the answer is a journal event, so command line, API and form are equal; the rollout reads the journal."""
+"""Approval: the answer is a journal event, so command line, API and form are equal; the gate (flows/asking.py) reads the
+journal. Knows nothing of Prefect."""
 
 import getpass
-from datetime import UTC, datetime, timedelta
 
-from flows.tenure import Tenure
-from flows.waiting import wait_until
+from flows.story import Tone, tell
+from flows.suspended import wake_run
 from tasks import platforms
-from tasks.errors import NotFoundError
-from tasks.journal.rules import Approved, EventKind, fold, record
-from tasks.journal.waits import Wait, WaitKind
-from tasks.model import Judgement, Verdict
-from tasks.service import EnvironmentSpec
+from tasks.errors import BakewellError, NotFoundError
+from tasks.journal.rules import Approved, ReleaseState, fold, record
+from tasks.journal.waits import Rejected, WaitKind
 
 
 def approve(service: str, environment: str, reason: str, by: str = "") -> str:
@@ -18,38 +16,39 @@ def approve(service: str, environment: str, reason: str, by: str = "") -> str:
 
     `by` is a claim, journalled as such with the way it came: this machine's user where it is empty.
     """
+    return _answer(service, environment, Approved(by or getpass.getuser(), reason, "command line"))
+
+
+def reject(service: str, environment: str, reason: str, by: str = "") -> str:
+    """Reject it: the release ends, and what serves goes on serving. Its release id."""
+    return _answer(service, environment, Rejected(by or getpass.getuser(), reason, "command line"))
+
+
+def _answer(service: str, environment: str, said: Approved | Rejected) -> str:
+    """The journal has it first; whoever waits is woken, now or by the next chore (flows/waking.py)."""
     journal = platforms.journal()
-    waiting = [
-        release
-        for release in fold(journal.events(service)).releases.values()
-        if release.outcome is None
-    ]
-    if not waiting or waiting[-1].spec.environment_spec(environment) is None:
+    told = _unfinished(service, environment)
+    record(journal, service, environment, told.id, said)
+    waiting = told.waiting
+    if waiting and waiting.wait.kind is WaitKind.APPROVAL and waiting.environment == environment:
+        _wake(waiting.wait.flow_run, said)
+    return told.id
+
+
+def _unfinished(service: str, environment: str) -> ReleaseState:
+    releases = fold(platforms.journal().events(service)).releases.values()
+    unfinished = [release for release in releases if release.outcome is None]
+    if not unfinished or unfinished[-1].spec.environment_spec(environment) is None:
         raise NotFoundError(
             f"no unfinished release of {service} wants to go to {environment}; see `bakewell history {service}`"
         )
-    approved = Approved(by or getpass.getuser(), reason, "command line")
-    record(journal, service, environment, waiting[-1].id, approved)
-    return waiting[-1].id
+    return unfinished[-1]
 
 
-def wait_for_approval(held: Tenure, release: str, place: EnvironmentSpec) -> Judgement:
-    """An approval of this release here; none in time is INCONCLUSIVE. Nothing is live meanwhile."""
-    service, until = (
-        held.lease.service,
-        datetime.now(UTC) + timedelta(seconds=place.approval_seconds),
-    )
-    reason = f"`bakewell approve {service} {place.name} --reason WHY` lets it in"
-
-    def over() -> Judgement | None:
-        for event in held.journal.events(service):
-            about = (event.kind, event.environment, event.release)
-            if about == (EventKind.APPROVED, place.name, release):
-                words = f"approved by {event.body['by']}: {event.body['reason']}"
-                return Judgement(Verdict.PROMOTE, words)
-        if datetime.now(UTC) < until:
-            return None
-        words = f"nobody approved it within {place.approval_seconds:.0f} s"
-        return Judgement(Verdict.INCONCLUSIVE, words)
-
-    return wait_until(held, release, place, Wait(WaitKind.APPROVAL, reason, until), over)
+def _wake(run: str, said: Approved | Rejected) -> None:
+    if not run:
+        return
+    try:
+        wake_run(run, said)
+    except BakewellError as error:
+        tell(f"it is journalled; the run that waits will be woken later: {error}", Tone.WARN)

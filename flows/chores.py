@@ -14,6 +14,7 @@ Chore = Callable[[], Iterable[str]]
 
 CHORES: Final[tuple[str, ...]] = (
     "flows.reconciling:reconcile",
+    "flows.waking:wake",
     "flows.notifying:notify",
 )
 """In this order, as module:function, imported when first done. What returns users to safety comes first."""

@@ -47,6 +47,11 @@ for where, words in {
 }.items():
     app.command(f"flows.command_line:{where}", help=words)
 for where, words in {
+    "promote": "Carry a release that exists through its remaining environments.",
+    "reject": "Reject the release that waits to enter an environment.",
+}.items():
+    app.command(f"flows.command_promote:{where}", help=words)
+for where, words in {
     "bake": "Bake the service in a folder, alone; with --check: is its bake reproducible?",
     "drift": "Look for what somebody changed past us, everywhere; with --heal replace it.",
     "keys": "Who signs here, and whose signatures count: list, rotate, trust, distrust.",

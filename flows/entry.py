@@ -10,7 +10,7 @@ from flows.bypassing import goes_past, has_gone_past
 from flows.line import line_stop, stop_words
 from flows.stopped import StoppedError
 from flows.tenure import Tenure
-from flows.waiting import wait_until
+from flows.waiting import standing, wait_until
 from tasks.journal.rules import ReleaseState
 from tasks.journal.waits import Wait, WaitKind
 from tasks.lanes import Barrier
@@ -34,11 +34,21 @@ def may_enter(held: Tenure, told: ReleaseState, place: EnvironmentSpec) -> Judge
 
     `held` is the tenure of all releases of the service.
     """
-    while (wait := _in_the_way(held, told, place)) is not None:
+    while True:
+        wait, before = _in_the_way(held, told, place), _before(held, told, place)
+        if before and (wait is None or wait.kind is not before.kind):
+            _waited(held, told, place, before)  # the journal says that it is over
+        if wait is None:
+            return Judgement(Verdict.PROMOTE, "no stopped line, freeze or closed window")
         judgement = _waited(held, told, place, wait)
         if judgement.verdict is not Verdict.PROMOTE:
             return judgement
-    return Judgement(Verdict.PROMOTE, "no stopped line, freeze or closed window is in the way")
+
+
+def _before(held: Tenure, told: ReleaseState, place: EnvironmentSpec) -> Wait | None:
+    """What it waits for by the journal: a run that was suspended finds its wait over, and has to say so."""
+    found = (standing(held, told.id, place, kind) for kind in OVER)
+    return next((one.wait for one in found if one), None)
 
 
 def _waited(held: Tenure, told: ReleaseState, place: EnvironmentSpec, wait: Wait) -> Judgement:

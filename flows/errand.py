@@ -6,8 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.admission import admit, refusal
-from flows.approval import wait_for_approval
-from flows.bypassing import goes_past
+from flows.bypassing import goes_past, has_gone_past
 from flows.heal import settle, take_over
 from flows.planning import serving_group
 from flows.policies import policy_of
@@ -16,9 +15,10 @@ from flows.story import Tone, tell
 from flows.tenure import Tenure
 from tasks.errors import InvalidInputError, NotAdmittedError
 from tasks.evidence import Ruling
-from tasks.journal.rules import Deployed, ReleaseState
+from tasks.journal.answers import answer_of
+from tasks.journal.rules import Approved, Deployed, ReleaseState
 from tasks.lanes import Barrier
-from tasks.model import Admission, Artifact, Environment, Step, Verdict
+from tasks.model import Admission, Artifact, Environment, Judgement, Step, Verdict
 from tasks.policy import PolicyInForce
 from tasks.retries import PATIENTLY
 from tasks.rollout.strategies import steps
@@ -55,7 +55,7 @@ def admit_artifact(artifact: Artifact, policy: PolicyInForce) -> Ruling:
 
 
 def prepare(held: Tenure, release: str, environment: str) -> Errand:
-    """Take over what a dead process left, check the evidence, wait for an approval, and choose the steps."""
+    """Take over what a dead process left, check the evidence and the approval, and choose the steps."""
     take_over(held)
     settle(held)
     told = held.state().releases.get((held.lease.service, release))
@@ -76,7 +76,7 @@ def prepare(held: Tenure, release: str, environment: str) -> Errand:
         else _steps(told, place, stable, admitted)
     )
     if chosen and place.needs_approval:
-        _approve(held, told, place)
+        _ensure_approved(held, told, place)
     if chosen:
         place = _hurried(held, told, place)
     return Errand(told, place, here, stable, chosen, admitted, policy)
@@ -102,10 +102,15 @@ def _admit(told: ReleaseState, stable: Deployed | None, policy: PolicyInForce) -
     return frozenset(admitted)
 
 
-def _approve(held: Tenure, told: ReleaseState, place: EnvironmentSpec) -> None:
-    answer = wait_for_approval(held, told.id, place)
-    if answer.verdict is not Verdict.PROMOTE:
-        raise StoppedError(f"{told.spec.service} {told.id} in {place.name}", answer)
+def _ensure_approved(held: Tenure, told: ReleaseState, place: EnvironmentSpec) -> None:
+    """The release has asked for it before it came here (flows/asking.py); a rollout alone asks nobody."""
+    answer = answer_of(held.journal.events(told.service), told.id, place.name)
+    if answer is None and has_gone_past(held, told.id, place.name, Barrier.APPROVAL):
+        return
+    if answer is None or not isinstance(answer.said, Approved):
+        words = f"nobody approved it; `bakewell promote {told.service} {told.id}` asks for it"
+        judgement = Judgement(Verdict.INCONCLUSIVE, str(answer.said) if answer else words)
+        raise StoppedError(f"{told.spec.service} {told.id} in {place.name}", judgement)
 
 
 def _hurried(held: Tenure, told: ReleaseState, place: EnvironmentSpec) -> EnvironmentSpec:

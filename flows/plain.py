@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from flows.words import event_words, verdict_of
 from tasks.journal.debts import Debt
 from tasks.journal.events import EventKind
-from tasks.journal.rules import ChainBreak, RolloutState
+from tasks.journal.rules import ChainBreak, ReleaseState, RolloutState
 from tasks.journal.stops import Stop
 from tasks.model import FleetSpec, FleetStatus, Group, GroupStatus, Lease
 from tasks.ports import Event
@@ -36,8 +36,9 @@ class Check:
 
 def status_json(reports: Sequence["EnvironmentReport"]) -> list[Json]:
     """Per environment: service, environment, platform, endpoint, down, stable, stable_since, warm_until, last_outcome, groups
-    (see `_group`), rollout {release, step, step_index, started_at}, lease {owner, token, expires_at}, problems, debts [{line,
-    at, release, barrier, found, reason, by}], line_stopped {since, reason, by}."""
+    (see `_group`), rollout {release, step, step_index, started_at}, lease {owner, token, expires_at}, problems,
+    waiting {release, for, reason, since, until}, debts [{line, at, release, barrier, found, reason, by}], line_stopped
+    {since, reason, by}."""
     return [_environment(report) for report in reports]
 
 
@@ -57,8 +58,22 @@ def _environment(report: "EnvironmentReport") -> Json:
         "rollout": _rollout(state.rollout),
         "lease": _lease(report.lease),
         "problems": list(report.problems),
+        "waiting": _waiting(report.waiting),
         "debts": [_debt(one) for one in report.debts],
         "line_stopped": _stop(report.stop),
+    }
+
+
+def _waiting(told: ReleaseState | None) -> Json | None:
+    if told is None or told.waiting is None:
+        return None
+    wait = told.waiting.wait
+    return {
+        "release": told.id,
+        "for": wait.kind.value,
+        "reason": wait.reason,
+        "since": _moment(told.waiting.since),
+        "until": _moment(wait.until),
     }
 
 
@@ -145,13 +160,14 @@ def history_json(events: Sequence[Event], limit: int) -> list[Json]:
 
 
 def plan_json(plans: Sequence["EnvironmentPlan"]) -> list[Json]:
-    """Per environment: service, environment, release, digest (null: to be baked), steps [{name, actions, gate}]."""
+    """Per environment: service, environment, release, digest (null: to be baked), wave, steps [{name, actions, gate}]."""
     return [
         {
             "service": plan.service,
             "environment": plan.environment,
             "release": plan.release,
             "digest": plan.digest or None,
+            "wave": plan.wave or None,
             "steps": [
                 {
                     "name": step.name,

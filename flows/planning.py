@@ -1,11 +1,12 @@
 """Planning: what a release would do, step by step and action by action, without doing it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.policies import check_policies
+from flows.words import duration
 from tasks import platforms
 from tasks.adapters.service_file import read_service
 from tasks.bake.bakery import known_artifact
@@ -46,13 +47,15 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class EnvironmentPlan:
-    """What would happen in one environment. No steps: nothing. `digest` is empty where it must first be baked."""
+    """What would happen in one environment. No steps: nothing. `digest` is empty where it must first be baked. Neighbours of the
+    same `wave` happen at the same time."""
 
     service: str
     environment: str
     release: str
     digest: str
     steps: tuple[PlannedStep, ...]
+    wave: str = ""
 
 
 def planned(path: Path, to: str) -> list[EnvironmentPlan]:
@@ -83,13 +86,14 @@ def _planned(
     here = spec.place(place)
     there = state.environments.get((spec.service, place.name))
     status = platforms.connect(here.platform).fleet.read(here)
-    chosen = tuple(_steps(place, there, artifact, release, status))
+    chosen = tuple(_steps(place, there, artifact, release, status, spec.before(place.name)))
     return EnvironmentPlan(
         spec.service,
         place.name,
         release,
         "" if artifact.digest == UNBAKED else artifact.digest,
         chosen,
+        place.wave or "",
     )
 
 
@@ -99,6 +103,7 @@ def _steps(
     artifact: Artifact,
     release: str,
     status: FleetStatus,
+    before: Sequence[EnvironmentSpec],
 ) -> Iterator[PlannedStep]:
     stable = there.stable if there else None
     now = datetime.now(UTC)
@@ -108,6 +113,7 @@ def _steps(
     if stable and stable.artifact.digest == artifact.digest:
         yield from _scaled(replace(stable, replicas=place.replicas), stable, status)
         return
+    yield from _soaks(before)
     if place.needs_approval:
         yield PlannedStep("wait for an approval", (), Gate.APPROVE)
     serving = serving_group(stable)
@@ -115,6 +121,13 @@ def _steps(
         actions = _actions(step.spec, status)
         yield PlannedStep(step.name, actions, step.gate)
         status = _done(status, actions)
+
+
+def _soaks(before: Sequence[EnvironmentSpec]) -> Iterator[PlannedStep]:
+    longest = max(before, key=lambda one: one.soak_seconds, default=None)
+    if longest and longest.soak_seconds:
+        words = f"be in use in {longest.name} for {duration(longest.soak_seconds)}"
+        yield PlannedStep(words, (), Gate.HOLD)
 
 
 def _scaled(to: Deployed, stable: Deployed, status: FleetStatus) -> Iterator[PlannedStep]:

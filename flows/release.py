@@ -10,14 +10,11 @@ from pydantic import BaseModel, Field
 
 from flows.admission import refusal
 from flows.bypassing import check_lane, lane_of
-from flows.entry import may_enter
-from flows.evidence import publish_report
 from flows.facts import bases_known_since
 from flows.planning import environments_until
 from flows.policies import check_policies
 from flows.progress import name_run
-from flows.rollout import rollout
-from flows.stopped import StoppedError
+from flows.promotion import carry, ending, go_on, take_up, taken_up_before
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from flows.unchanged import Released, is_unchanged, nothing_to_do
@@ -30,9 +27,9 @@ from tasks.bake.actions import bake_artifact
 from tasks.bake.bakery import Baked
 from tasks.errors import NotAdmittedError
 from tasks.evidence import Kind
-from tasks.journal.rules import BakedBody, ReleaseFinished, ReleaseStarted, continue_or_start
+from tasks.journal.rules import BakedBody, ReleaseStarted, continue_or_start
 from tasks.lanes import Bypass, Lane, LaneKind
-from tasks.model import Admission, Verdict
+from tasks.model import Admission
 from tasks.policy import PolicyInForce
 from tasks.scan.actions import scan_artifact
 from tasks.scan.scanning import remembering
@@ -100,25 +97,22 @@ def release(request: ReleaseRequest) -> Released:
     Args:
         request: What to release, and how far.
     """
+    if (
+        again := taken_up_before()
+    ):  # it was suspended: neither baked again, nor is the folder needed
+        return go_on(again.service, again.id, request.to, request.despite_burn)
     spec, folder = read_service(request.folder)
     places = environments_until(spec, request.to)
     policies = check_policies(spec, places)
-    lane = request.chosen_lane
-    check_lane(lane, policies.values())
+    check_lane(request.chosen_lane, policies.values())
     with tenure(platforms.journal(), spec.service, "", "release") as held:
         baked = bake(held, spec, folder)
         if is_unchanged(held, spec, baked.artifact, places):
             return nothing_to_do(held, baked.artifact, places)
-        name = start(held, spec, folder, baked, lane)
-        try:
+        name = start(held, spec, folder, baked, request)
+        with ending(held, name):
             vouch(held, name, spec, baked, policies)
-            for place in places:
-                enter(held, name, place)
-                rollout(spec.service, name, place, request.despite_burn)
-        except Exception as error:
-            finish(held, name, baked, f"stopped: {error}")
-            raise
-        return finish(held, name, baked, f"promoted in {', '.join(places)}")
+        return carry(held, name, places, request.despite_burn)
 
 
 def bake(held: Tenure, spec: ServiceSpec, folder: Path) -> Baked:
@@ -134,21 +128,17 @@ def bake(held: Tenure, spec: ServiceSpec, folder: Path) -> Baked:
     return baked
 
 
-def start(held: Tenure, spec: ServiceSpec, folder: Path, baked: Baked, lane: Lane) -> str:
+def start(
+    held: Tenure, spec: ServiceSpec, folder: Path, baked: Baked, request: ReleaseRequest
+) -> str:
     """Give the release its name, or take up the one that a dead process left unfinished."""
     found = continue_or_start(held.state(), spec.service, baked.artifact)
     source = source_of(folder)
     name_run(f"release {spec.service} {found.release}")
-    held.record(found.release, ReleaseStarted(source, spec, baked.artifact, baked.reused, lane))
-    tell(
-        " ".join(
-            filter(
-                None, ("continues as" if found.resumed else "starts as", found.release, str(lane))
-            )
-        )
-        + f" from {source}",
-        where=spec.service,
-    )
+    started = ReleaseStarted(source, spec, baked.artifact, baked.reused, lane=request.chosen_lane)
+    take_up(held, found.release, started, request.to, request.despite_burn)
+    words = ("continues as" if found.resumed else "starts as", found.release, str(started.lane))
+    tell(f"{' '.join(filter(None, words))} from {source}", where=spec.service)
     return found.release
 
 
@@ -180,19 +170,3 @@ def vouch(
     attest_origin(held, held.state().releases[spec.service, name], baked)
     tag_release(baked.artifact, name)
     tell(f"signed {baked.artifact.digest}", Tone.GOOD, where=where)
-
-
-def enter(held: Tenure, name: str, place: str) -> None:
-    """StoppedError if what is waited for ends otherwise than by letting it in."""
-    told = held.state().releases[held.lease.service, name]
-    spec = told.spec.environment_spec(place)
-    assert spec is not None, "it is one of its environments"
-    judgement = may_enter(held, told, spec)
-    if judgement.verdict is not Verdict.PROMOTE:
-        raise StoppedError(f"{told.service} {name} in {place}", judgement)
-
-
-def finish(held: Tenure, name: str, baked: Baked, outcome: str) -> Released:
-    held.record(name, ReleaseFinished(outcome))
-    publish_report(held.journal, held.lease.service, name)
-    return Released(name, baked.artifact.digest, outcome)

@@ -23,6 +23,7 @@ from tasks.journal.rules import (
     body_of,
     fold,
 )
+from tasks.journal.waits import Rejected
 from tasks.ports import Event
 
 
@@ -224,10 +225,11 @@ def _decisions(story: _Story) -> Iterable[str]:
     for event, body in story.bodies:
         if event.release != story.release.id:
             continue
-        if isinstance(body, Approved):
+        if isinstance(body, Approved | Rejected):
             yield ""
+            said = "Approved" if isinstance(body, Approved) else "Rejected"
             yield (
-                f"Approved for {text(event.environment)} by {text(body.by)} ({text(body.how)}) on"
+                f"{said} for {text(event.environment)} by {text(body.by)} ({text(body.how)}) on"
                 f" {moment(event.at)} UTC: {text(body.reason)}"
             )
         if isinstance(body, Bypassed):
@@ -278,6 +280,11 @@ def _what_next(story: _Story) -> Iterable[str]:
             yield f"- **{text(course.environment.name)}**: {here}"
     if not story.newest:
         yield "- Nothing was rolled out: what ran before runs on."
+    if waiting := story.release.waiting:
+        yield (
+            f"- **{text(waiting.environment)}**: it waits for {waiting.wait.kind.value} since"
+            f" {moment(waiting.since)} UTC: {text(waiting.wait.reason)}."
+        )
     if story.release.outcome is None:
         yield f"- {code(f'bakewell status {service}')} shows how far it is."
     elif not _went_well(story):

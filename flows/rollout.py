@@ -44,6 +44,7 @@ def heal_after_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any])
     flow_run_name="roll {service} {release} out to {environment}",
     on_crashed=[heal_after_crash],
     on_cancellation=[heal_after_crash],
+    persist_result=False,  # a release that is woken begins from the top: it must not be given an earlier rollout's result
 )
 def rollout(service: str, release: str, environment: str, despite_burn: str = "") -> Judgement:
     """Bring a release that was baked, scanned and signed into one environment.

@@ -65,6 +65,13 @@ def run_release(
         )
 
 
+def run_promotion(service: str, release: str, to: str, despite_burn: str) -> "Released":
+    with prefect_is_there():
+        from flows.promotion import promote
+
+        return promote(service, release, to, despite_burn)
+
+
 def run_rollback(service: str, environment: str, reason: str) -> "Deployed":
     with prefect_is_there():
         from flows.rollback import rollback

@@ -14,41 +14,66 @@ from tasks.errors import BakewellError
 from tasks.evidence import Quarantine
 from tasks.inspection import Cure
 from tasks.journal.debts import Debt, debts
-from tasks.journal.rules import EnvironmentState, desired, fold
+from tasks.journal.rules import EnvironmentState, ReleaseState, State, desired, fold
 from tasks.journal.stops import Stop
 from tasks.model import FleetSpec, FleetStatus, Lease
 
 
 @dataclass(frozen=True)
 class EnvironmentReport:
-    """One environment: what the journal desires, what the platform shows, who is changing it, what is wrong, what was bypassed.
-
-    `stop`: that of the whole line, if it is stopped."""
+    """One environment: what the journal desires, what the platform shows, who is changing it, what is wrong, which release waits
+    to enter it, and what was bypassed there. `stop`: that of the whole line, if it is stopped."""
 
     state: EnvironmentState
     desired: FleetSpec
     found: FleetStatus | None
     lease: Lease | None
     problems: tuple[str, ...]
+    waiting: ReleaseState | None = None
     debts: tuple[Debt, ...] = ()
     stop: Stop | None = None
 
 
 def statuses(service: str | None) -> list[EnvironmentReport]:
-    """Of every environment that was ever rolled out to; platforms are asked at the same time."""
+    """Of every environment that was ever rolled out to, or waited for; platforms are asked at the same time."""
     journal = platforms.journal()
     events = journal.events(service)
-    states, owed, stop = list(fold(events).environments.values()), debts(events), line_stop()
+    known, owed, stop = fold(events), debts(events), line_stop()
+    states = [*known.environments.values(), *_not_entered_yet(known)]
     leases = [journal.holder(state.environment.service, state.environment.name) for state in states]
     quarantines = in_force(datetime.now(UTC))
     with ThreadPoolExecutor(max_workers=8) as pool:
-        found = pool.map(_report, states, leases, repeat(quarantines))
-        return [replace(one, debts=_of(one.state, owed), stop=stop) for one in found]
+        reports = list(pool.map(_report, states, leases, repeat(quarantines)))
+    waiting = {_place(one): one for one in known.releases.values() if one.waiting}
+    return [
+        replace(
+            one,
+            waiting=waiting.get(_key(one.state)),
+            debts=tuple(debt for debt in owed if _owed(debt) == _key(one.state)),
+            stop=stop,
+        )
+        for one in reports
+    ]
 
 
-def _of(state: EnvironmentState, owed: tuple[Debt, ...]) -> tuple[Debt, ...]:
-    here = state.environment
-    return tuple(one for one in owed if (one.service, one.environment) == (here.service, here.name))
+def _key(state: EnvironmentState) -> tuple[str, str]:
+    return state.environment.service, state.environment.name
+
+
+def _owed(debt: Debt) -> tuple[str, str]:
+    return debt.service, debt.environment
+
+
+def _not_entered_yet(known: State) -> Iterator[EnvironmentState]:
+    """Environments that nothing was ever rolled out to, and some release waits to enter."""
+    for one in known.releases.values():
+        here = one.spec.environment(one.waiting.environment) if one.waiting else None
+        if here is not None and _place(one) not in known.environments:
+            yield EnvironmentState(here)
+
+
+def _place(waiting: ReleaseState) -> tuple[str, str]:
+    return waiting.service, waiting.waiting.environment if waiting.waiting else ""
 
 
 def healed(service: str | None) -> None:

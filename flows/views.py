@@ -20,6 +20,7 @@ from flows.words import (
     one_line,
     percent,
     verdict_of,
+    waiting_words,
 )
 from tasks.journal.rules import ChainBreak, EnvironmentState
 from tasks.model import Gate, GroupStatus, Verdict
@@ -38,7 +39,7 @@ GATES: Final = {
     Gate.SMOKE: "go on when every fresh instance passes its smoke test",
     Gate.OBSERVE: "observe users' requests; go on, or roll back, by verdict",
     Gate.APPROVE: "go on when somebody approves",
-    Gate.HOLD: "hold until told to go on",
+    Gate.HOLD: "go on when that is over",
 }
 
 
@@ -119,6 +120,8 @@ def _notes(report: "EnvironmentReport", now: datetime) -> Iterable[str]:
     if state.warm and state.warm_until and state.warm_until > now:
         left = duration((state.warm_until - now).total_seconds())
         yield f"{state.warm.release} stays warm for {left} more: going back is a traffic change"
+    if report.waiting and report.waiting.waiting:
+        yield waiting_words(report.waiting.id, report.waiting.waiting, now)
     if lease is not None:
         yield f"in the hands of {holder(lease)} until {clock(lease.expires_at)} UTC"
     if state.last_outcome:
@@ -161,7 +164,8 @@ def plan(plans: Sequence["EnvironmentPlan"]) -> RenderableType:
 def _planned(one: "EnvironmentPlan") -> Iterable[RenderableType]:
     artifact = one.digest.removeprefix("sha256:")[:12] or "not baked yet"
     title = Text(f"{one.service} {one.release} to {one.environment}", style="bold")
-    yield title.append(f"  (artifact {artifact})", style="dim")
+    wave = f", wave {one.wave}: at the same time as its neighbours" if one.wave else ""
+    yield title.append(f"  (artifact {artifact}{wave})", style="dim")
     if not one.steps:
         yield Text("  nothing to do: this very artifact is stable here")
     for number, step in enumerate(one.steps, start=1):

@@ -30,6 +30,7 @@ from tasks.journal.events import (
     Withdrawn,
     body_of,
 )
+from tasks.journal.waits import Waiting
 from tasks.model import Lease, Verdict
 from tasks.ports import Event
 
@@ -213,3 +214,11 @@ def quarantine_words(quarantine: Quarantine) -> str:
 
 def _reused(reused: bool) -> str:
     return ", baked before from the same inputs" if reused else ""
+
+
+def waiting_words(release: str, waiting: Waiting, now: datetime) -> str:
+    """Which release waits for what, since when, and what helps."""
+    age = duration((now - waiting.since).total_seconds())
+    until = waiting.wait.until
+    end = f", until {moment(until)} UTC" if until else ""
+    return f"{release} has waited {age} for {waiting.wait.kind.value}{end}: {waiting.wait.reason}"

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from enum import StrEnum
+from itertools import takewhile
 from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, field_validator
@@ -200,6 +201,16 @@ class EnvironmentSpec(_Part):
     warm_seconds: float = Field(
         600, ge=0, description="the previous group stays ready for this long after promotion"
     )
+    soak_seconds: float = Field(
+        0,
+        ge=0,
+        le=90 * 86400,
+        description="promoted and in use here for at least this long, before the release goes on to the next",
+    )
+    wave: Name | None = Field(
+        None,
+        description="neighbours of the same wave (regions) are rolled out at the same time; waves follow each other",
+    )
     needs_approval: bool = Field(
         False, description="wait for `bakewell approve` before the rollout"
     )
@@ -254,6 +265,13 @@ class EnvironmentSpec(_Part):
             )
 
 
+class OnBadWave(StrEnum):
+    """What becomes of the environments of a wave that were promoted, when another one of it was not."""
+
+    KEEP = "keep"
+    ROLL_BACK = "roll back"
+
+
 class ServiceSpec(_Part):
     """The whole of `service.yaml`."""
 
@@ -283,6 +301,10 @@ class ServiceSpec(_Part):
     environments: tuple[EnvironmentSpec, ...] = Field(
         min_length=1, description="where it runs, in the order in which a release passes them"
     )
+    on_bad_wave: OnBadWave = Field(
+        OnBadWave.KEEP,
+        description="if one environment of a wave refuses the release: keep it where it was promoted, or roll the wave back",
+    )
 
     @field_validator("repository")
     @classmethod
@@ -309,9 +331,37 @@ class ServiceSpec(_Part):
                 )
             names.add(one.name)
             ports[one.platform].add(one.listen_port)
+        yield from self._torn_waves()
         if self.slis and not any(one.metrics for one in self.environments):
             yield ("slis",), "they are asked of Prometheus, but no environment has `metrics`"
         yield from doubtful_names(self.slis)
+
+    def _torn_waves(self) -> Iterator[Contradiction]:
+        seen = set[str]()
+        for number, one in enumerate(self.environments):
+            before = self.environments[number - 1].wave if number else None
+            if one.wave and one.wave in seen and one.wave != before:
+                yield (
+                    ("environments", number, "wave"),
+                    f"another wave stands between this environment and the others of {one.wave!r}; bring them together",
+                )
+            seen.add(one.wave or "")
+
+    @property
+    def waves(self) -> tuple[tuple[EnvironmentSpec, ...], ...]:
+        """The environments in the order in which a release passes them; those of a wave at the same time."""
+        found: list[list[EnvironmentSpec]] = []
+        for one in self.environments:
+            if found and one.wave and found[-1][-1].wave == one.wave:
+                found[-1].append(one)
+            else:
+                found.append([one])
+        return tuple(map(tuple, found))
+
+    def before(self, environment: str) -> tuple[EnvironmentSpec, ...]:
+        """The environments of earlier waves: those that a release has to have passed."""
+        earlier = takewhile(lambda wave: all(one.name != environment for one in wave), self.waves)
+        return tuple(one for wave in earlier for one in wave)
 
     def environment(self, name: str) -> Environment | None:
         """The place of that name, or None."""

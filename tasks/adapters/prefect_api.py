@@ -43,8 +43,15 @@ class PrefectApi:
         user, _, password = auth.partition(":")
         self._api = api.rstrip("/")
         self._client = httpx.Client(
-            base_url=self._api, timeout=SECONDS, auth=(user, password) if auth else None
+            base_url=self._api,
+            timeout=SECONDS,
+            auth=(user, password) if auth else None,
+            limits=httpx.Limits(max_keepalive_connections=0),  # nobody has to close it
         )
+
+    @property
+    def url(self) -> str:
+        return self._api
 
     def create_run(
         self,
@@ -79,10 +86,20 @@ class PrefectApi:
             raise InvalidInputError(f"asked Prefect to resume run {run}; it refused: {reason}")
         return bool(said.get("status") == "ACCEPT")
 
+    def inputs(self, run: str, prefix: str) -> list[tuple[str, str]]:
+        """What was written into the forms of a run, oldest first: keys that begin with `prefix`, and their JSON."""
+        found = self._ask("POST", f"/flow_runs/{run}/input/filter", {"prefix": prefix})
+        ordered = sorted(found, key=lambda one: str(one.get("created")))
+        return [(str(one["key"]), str(one["value"])) for one in ordered]
+
     def set_state(self, run: str, kind: str, name: str, message: str) -> None:
         """Show a run in a state, whatever it was in. For the eye: it stops nothing that still runs."""
         state = {"type": kind, "name": name, "message": message}
         self._ask("POST", f"/flow_runs/{run}/set_state", {"state": state, "force": True})
+
+    def delete(self, run: str) -> None:
+        """NotFoundError if Prefect does not know it (any more)."""
+        self._ask("DELETE", f"/flow_runs/{run}")
 
     def runs(self, filters: Mapping[str, JsonValue], limit: int = 200) -> list[FlowRun]:
         """Newest first; `filters` is Prefect's `flow_runs` filter."""

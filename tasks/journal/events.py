@@ -97,12 +97,16 @@ class BakedBody:
 
 @dataclass(frozen=True)
 class ReleaseStarted:
-    """Also when a release is taken up again: the newest line's source, spec and lane count."""
+    """Also when a release is taken up again: the newest line counts. `flow_run` is the Prefect run that does it, empty outside
+    one; `to` the last environment it shall reach (empty: all); `despite_burn` as it was asked for."""
 
     source: Source
     spec: ServiceSpec
     artifact: Artifact
     reused_bake: bool
+    flow_run: str = ""
+    to: str = ""
+    despite_burn: str = ""
     lane: Lane = NORMAL_LANE
 
 

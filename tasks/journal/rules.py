@@ -87,6 +87,7 @@ __all__ = [  # the words of events.py are said here, too: flows need one address
     "kind_of",
     "next_release_id",
     "record",
+    "release_number",
     "roll_back_target",
     "verify_chain",
     "written",
@@ -128,7 +129,7 @@ class EnvironmentState:
 @dataclass(frozen=True)
 class ReleaseState:
     """`outcome` is None until the release has finished. `started_at` is its first start, if it was taken up again. `waiting`:
-    what it waits for, if it does."""
+    what it waits for, if it does. The rest: see `ReleaseStarted`."""
 
     id: str
     service: str
@@ -139,6 +140,9 @@ class ReleaseState:
     outcome: str | None
     reused_bake: bool
     waiting: Waiting | None = None
+    flow_run: str = ""
+    to: str = ""
+    despite_burn: str = ""
     lane: Lane = NORMAL_LANE
 
 
@@ -220,6 +224,9 @@ def _release_after(
         None,
         body.reused_bake,
         state.waiting if state and state.outcome is None else None,
+        body.flow_run,
+        body.to,
+        body.despite_burn,
         body.lane,
     )
 
@@ -355,13 +362,13 @@ def continue_or_start(state: State, service: str, artifact: Artifact) -> Continu
         if release.outcome is None and release.artifact.digest == artifact.digest
     ]
     if unfinished:
-        return Continuation(max(unfinished, key=_number), resumed=True)
+        return Continuation(max(unfinished, key=release_number), resumed=True)
     return Continuation(next_release_id(state, service), resumed=False)
 
 
 def next_release_id(state: State, service: str) -> str:
     """`r1`, `r2`, …: one more than the highest ever used for the service."""
-    numbers = [_number(release.id) for release in _releases(state, service)]
+    numbers = [release_number(release.id) for release in _releases(state, service)]
     return f"r{max(numbers, default=0) + 1}"
 
 
@@ -369,7 +376,8 @@ def _releases(state: State, service: str) -> list[ReleaseState]:
     return [release for release in state.releases.values() if release.service == service]
 
 
-def _number(release: str) -> int:
+def release_number(release: str) -> int:
+    """7 of `r7`; 0 of what is no release's name."""
     found = re.fullmatch(r"r(\d+)", release)
     return int(found[1]) if found else 0
 

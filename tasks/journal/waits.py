@@ -61,11 +61,12 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Where a release wants to go, since when, and what it waits for."""
+    """Where a release wants to go, since when, and what it waits for. `told_at`: when it last asked."""
 
     environment: str
     since: datetime
     wait: Wait
+    told_at: datetime
 
 
 def waiting_after(
@@ -76,5 +77,5 @@ def waiting_after(
         return None
     same = before and (before.environment, before.wait.kind) == (environment, body.wait.kind)
     if before and same:
-        return replace(before, wait=body.wait)
-    return Waiting(environment, at, body.wait)
+        return replace(before, wait=body.wait, told_at=at)
+    return Waiting(environment, at, body.wait, at)

@@ -20,13 +20,15 @@ def waiting(*lines: Event) -> Waiting | None:
 def test_a_wait_told_again_by_another_run_keeps_its_beginning() -> None:
     again = line("r1", ReleaseWaits(replace(WAIT, flow_run="run-2")))
     found = waiting(STARTED, WAITS, again)
-    assert found == Waiting("prod", NOON + timedelta(seconds=2), replace(WAIT, flow_run="run-2"))
+    begun, told = NOON + timedelta(seconds=2), NOON + timedelta(seconds=3)
+    assert found == Waiting("prod", begun, replace(WAIT, flow_run="run-2"), told)
 
 
 def test_another_wait_begins_anew() -> None:
     soak = Wait(WaitKind.SOAK, "staging soaks")
     found = waiting(STARTED, WAITS, line("r1", ReleaseWaits(soak)))
-    assert found == Waiting("prod", NOON + timedelta(seconds=3), soak)
+    begun = NOON + timedelta(seconds=3)
+    assert found == Waiting("prod", begun, soak, begun)
 
 
 def test_a_release_that_is_taken_up_again_waits_still() -> None:
