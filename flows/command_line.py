@@ -33,7 +33,8 @@ def resume(reason: str, *, by: str = "") -> int:
     by
         Who; this machine's user where empty.
     """
-    console.out(f"The line goes again; {stop_words(go_on(reason, by))}")
+    found = go_on(reason, by)
+    console.out(f"The line goes again; {found.by} had stopped it: {found.reason}")
     return Exit.DONE
 
 

@@ -15,7 +15,7 @@ from tasks import platforms
 from tasks.adapters.notify_file import notify_settings
 from tasks.adapters.prefect_server import LocalPrefectServer
 from tasks.errors import BakewellError, LeaseHeldError
-from tasks.journal.events import EVERY_SERVICE, EventKind, RolloutStarted, body_of
+from tasks.journal.events import EVERY_SERVICE, EventKind, body_of
 from tasks.journal.line import Notified
 from tasks.notices import Notice, NotifySettings, Target
 from tasks.notify.rules import due, retry_seconds
@@ -117,16 +117,14 @@ def _send(held: Tenure, target: Target, waiting: Sequence[Notice]) -> Iterator[s
 def _links(
     journal: Journal, settings: NotifySettings, events: Sequence[Event]
 ) -> dict[tuple[str, str], str]:
-    """Where in the UI each release of these lines is to be seen: its newest rollout's run."""
+    """Where in the UI each release of these lines is to be seen, and answered if it waits: the run that does it."""
     told = {one.service for one in events if one.kind in TELLING and one.release}
     ui = (settings.ui or LocalPrefectServer(platforms.home()).ui_url).rstrip("/") if told else ""
     if not ui:
         return {}
-    found = {}
-    for service in told:
-        for event in journal.events(service):
-            if event.kind == EventKind.ROLLOUT_STARTED:
-                body = body_of(event)
-                if isinstance(body, RolloutStarted) and body.flow_run:
-                    found[service, event.release] = f"{ui}/runs/flow-run/{body.flow_run}"
-    return found
+    return {
+        (event.service, event.release): f"{ui}/runs/flow-run/{run}"
+        for service in sorted(told)
+        for event in journal.events(service)
+        if event.kind == EventKind.RELEASE_STARTED and (run := event.body.get("flow_run"))
+    }

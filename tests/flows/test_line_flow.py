@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from flows import command, entry, line
 from flows.debts import repay, standing
 from flows.heal import heal
 from flows.rollback import rollback
 from flows.stopped import StoppedError
+from flows.tenure import tenure
 from tasks import platforms
 from tasks.adapters.memory_traffic import Behaviour
 from tasks.errors import InvalidInputError, NotAdmittedError, NotFoundError
 from tasks.journal.events import Bypassed, Promoted, RolloutStarted, StepStarted, Withdrawn
-from tasks.journal.waits import ReleaseWaits, WaitEnded, WaitKind
+from tasks.journal.rules import record
+from tasks.journal.waits import ReleaseWaits, Wait, WaitEnded, WaitKind
 from tasks.lanes import Barrier, Bypass, LaneKind
 from tasks.model import Gate, Verdict
 from tests.flows.scene import QUICK, Scene
@@ -180,6 +183,39 @@ def test_a_hotfix_skips_freeze_window_and_minimum_time_and_owes_them(
         repay(owed[0].line, "again")
 
 
+def test_a_hotfix_goes_past_soak_and_where_the_policy_allows_approval(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Staging and production, a day of soak between them and somebody to approve."""
+    (tmp_path / "default.yaml").write_text("bypass: [soak, approval]\n")
+    monkeypatch.setenv("BAKEWELL_POLICIES", str(tmp_path))
+    path, yaml = scene.folder / "service.yaml", YAML()
+    spec = yaml.load(path.read_text())
+    production = spec["environments"][0]
+    staging = {**production, "name": "staging", "soak_seconds": 86400}
+    spec["environments"] = [staging, {**production, "needs_approval": True}]
+    yaml.dump(spec, path)
+    scene.release(**HOTFIX)
+    assert scene.weights() == {"r1": 100}
+    owed = [(one.environment, one.barrier) for one in standing(scene.name)]
+    assert owed == [("production", "soak"), ("production", "approval")]
+    assert scene.told(ReleaseWaits) == []
+
+
+def test_a_run_that_is_woken_says_that_its_wait_is_over(scene: Scene) -> None:
+    """It was suspended outside the window, and begins from the top inside it."""
+    scene.release()
+    waited = Wait(WaitKind.WINDOW, "open only on weekdays", SATURDAY, "run")
+    record(platforms.journal(), scene.name, "production", "r1", ReleaseWaits(waited))
+    with tenure(platforms.journal(), scene.name, "", "release") as held:
+        told = held.state().releases[scene.name, "r1"]
+        assert told.waiting is not None
+        judgement = entry.may_enter(held, told, told.spec.environments[0])
+        assert held.state().releases[scene.name, "r1"].waiting is None
+    assert judgement.verdict is Verdict.PROMOTE
+    assert scene.told(WaitEnded)[-1] == WaitEnded(WaitKind.WINDOW, "the window is open")
+
+
 def test_no_hotfix_goes_past_a_bad_verdict_or_missing_evidence(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,7 +226,6 @@ def test_no_hotfix_goes_past_a_bad_verdict_or_missing_evidence(
         scene.release(**HOTFIX)
     assert stopped.value.judgement.verdict is Verdict.ROLL_BACK
     assert scene.weights() == {"r1": 100}
-    scene.write("3")
     typed_by = ("quarantine", str(scene.write("3").digest), "--reason", "stolen key")
     assert command.run(typed_by) == 0
     with pytest.raises(NotAdmittedError, match="quarantined"):
