@@ -8,6 +8,7 @@ from typing import Final
 
 from flows.bypassing import goes_past, has_gone_past
 from flows.line import line_stop, stop_words
+from flows.policies import policy_of
 from flows.stopped import StoppedError
 from flows.tenure import Tenure
 from flows.waiting import standing, wait_until
@@ -68,8 +69,9 @@ def _in_the_way(held: Tenure, told: ReleaseState, place: EnvironmentSpec) -> Wai
         found = stop_words(stop)
         if not goes_past(held, told, place.name, Barrier.LINE, found, since=stop.sequence):
             return Wait(WaitKind.LINE, f"{found} (`bakewell resume REASON`)")
+    freezes = (*place.freezes, *policy_of(told.spec, place.name).policy.freezes)
     for kind, barrier, closed in (
-        (WaitKind.FREEZE, Barrier.FREEZE, frozen(place.freezes, now, place.windows)),
+        (WaitKind.FREEZE, Barrier.FREEZE, frozen(freezes, now, place.windows)),
         (WaitKind.WINDOW, Barrier.WINDOW, shut(place.windows, now)),
     ):
         if closed and not goes_past(held, told, place.name, barrier, closed.reason):

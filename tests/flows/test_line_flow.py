@@ -236,12 +236,13 @@ def test_no_hotfix_goes_past_a_bad_verdict_or_missing_evidence(
 def test_what_the_policy_lets_nobody_pass_is_refused_or_waited_for(
     scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "default.yaml").write_text("bypass: [window]\n")
+    frozen = "freezes: [{from: 2026-03-01, to: 2026-03-31, reason: the fair}]"
+    (tmp_path / "default.yaml").write_text(f"bypass: [window]\n{frozen}\n")
     monkeypatch.setenv("BAKEWELL_POLICIES", str(tmp_path))
     with pytest.raises(NotAdmittedError, match=r"policy default lets nobody.*allows: window"):
         scene.release(bypasses=(LINE,))
     assert not platforms.journal().events(scene.name), "nothing was changed"
-    scene.edit(windows=OFFICE, freezes=FROZEN)
+    scene.edit(windows=OFFICE)
     with meanwhile(
         lambda: waits_for(scene, WaitKind.FREEZE),
         lambda: monkeypatch.setattr(entry, "clock", lambda: datetime(2026, 4, 4, tzinfo=UTC)),
