@@ -32,15 +32,20 @@ def prefect() -> PrefectApi:
 
 
 def pause_key(release: str, environment: str, number: int) -> str:
-    """Of the `number`th start of a run. A dot ends the environment's name: no name contains one."""
-    return f"{release}.{environment}.{number}"
+    """Of the `number`th start of a run. Prefect takes small letters, digits and dashes."""
+    return f"{_key(release, environment)}{number}"
+
+
+def _key(release: str, environment: str) -> str:
+    """With its length, so that no environment's key begins like another's."""
+    return f"{release}-{len(environment)}-{environment}-"
 
 
 def read_form(journal: Journal, service: str, release: str, environment: str, run: str) -> None:
     """Journal what somebody answered in the form of a run, unless an answer stands there already. TransientError."""
     if not run or answer_of(journal.events(service), release, environment) is not None:
         return
-    found = prefect().inputs(run, f"suspended-{release}.{environment}.")
+    found = prefect().inputs(run, f"suspended-{_key(release, environment)}")
     answers = [json.loads(value) for key, value in found if key.endswith("-response")]
     if not answers or not isinstance(answers[-1], dict):
         return
