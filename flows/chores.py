@@ -16,6 +16,7 @@ CHORES: Final[tuple[str, ...]] = (
     "flows.reconciling:reconcile",
     "flows.waking:wake",
     "flows.delivering:deliver",
+    "flows.notifying:notify",
     "flows.zombies:close_zombies",
 )
 """In this order, as module:function, imported when first done. What returns users to safety comes first."""

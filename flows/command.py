@@ -41,6 +41,12 @@ for where, words in {
 }.items():
     app.command(f"flows.command_evidence:{where}", help=words)
 for where, words in {
+    "stop_the_line": "Let nothing go forward anywhere, until `bakewell resume`.",
+    "resume": "Let the line go on after `bakewell stop-the-line`.",
+    "repay": "Settle a debt: say what was done about something that was bypassed.",
+}.items():
+    app.command(f"flows.command_line:{where}", help=words)
+for where, words in {
     "promote": "Carry a release that exists through its remaining environments.",
     "reject": "Reject the release that waits to enter an environment.",
 }.items():
@@ -131,7 +137,15 @@ def demo(*, keep: bool = False) -> int:
 
 
 @app.command
-def release(path: Path, *, to: str = "", despite_burn: str = "", json: Json = False) -> int:
+def release(
+    path: Path,
+    *,
+    to: str = "",
+    despite_burn: str = "",
+    hotfix: str = "",
+    bypass: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    json: Json = False,
+) -> int:
     """Bake, scan and sign the service in a folder, and roll it out to its environments in order.
 
     Parameters
@@ -142,12 +156,17 @@ def release(path: Path, *, to: str = "", despite_burn: str = "", json: Json = Fa
         Stop after this environment.
     despite_burn
         Why it must start even if the service burns its error budget: because it mends that. Journalled.
+    hotfix
+        Why it cannot wait: for soak, minimum observation, windows, freezes, and approval if the policy allows. Evidence, smoke
+        test and judge hold. Each gate that it goes past is a debt.
+    bypass
+        GATE=REASON: go past one gate: line, freeze, window, soak, approval, observation, start-gate. A debt, too.
     json
         Print the outcome as JSON.
     """
     from flows.run import run_release
 
-    outcome = run_release(path, to, despite_burn)
+    outcome = run_release(path, to, despite_burn, hotfix, bypass)
     show(
         json,
         lambda: vars(outcome),
@@ -189,15 +208,22 @@ def status(service: str = "", *, heal: bool = False, json: Json = False) -> int:
     json
         Print as JSON.
     """
+    from flows.debts import debt_lines, standing
+    from flows.line import stop_lines
     from flows.quarantine import in_force
     from flows.quarantine_views import in_force_lines
     from flows.status import healed, statuses
 
     if heal:
         healed(service or None)
-    found = statuses(service or None)
-    held = in_force_lines(in_force(datetime.now(UTC)))
-    show(json, lambda: console.status_json(found), lambda: Group(console.status(found), *held))
+    found, now = statuses(service or None), datetime.now(UTC)
+    owed = debt_lines(standing(service or None), now)
+    held, stopped = in_force_lines(in_force(now)), stop_lines()
+    show(
+        json,
+        lambda: console.status_json(found),
+        lambda: Group(*stopped, console.status(found), *owed, *held),
+    )
     return Exit.DONE
 
 

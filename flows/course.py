@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from tasks.journal.rules import (
+    Bypassed,
     Promoted,
     RolloutStarted,
     Sampled,
@@ -14,6 +15,7 @@ from tasks.journal.rules import (
     Withdrawn,
     body_of,
 )
+from tasks.lanes import Barrier
 from tasks.model import Artifact, Environment, Gate, Judgement, Role, Sample, Step, Unseen, Verdict
 from tasks.ports import Event
 
@@ -48,7 +50,8 @@ class Judged:
 class Course:
     """One attempt to bring a release into an environment. `ended_at` is that of its newest event while it goes on.
 
-    `earlier`: samples of attempts before this one that promoted nothing: the judge goes on with them.
+    `earlier`: samples of attempts before this one that promoted nothing: the judge goes on with them. `hurried`: it was judged
+    without a minimum time.
     """
 
     release: str
@@ -63,6 +66,7 @@ class Course:
     samples: tuple[Sample | Unseen, ...] = ()
     verdicts: tuple[Judged, ...] = ()
     earlier: tuple[Sample | Unseen, ...] = ()
+    hurried: bool = False
 
     @property
     def seconds(self) -> float:
@@ -102,6 +106,7 @@ def courses(events: Iterable[Event], service: str, release: str) -> tuple[Course
     """Every attempt to roll this release out, in order. Events must be in order, too."""
     found: list[Course] = []
     open_at: dict[str, int] = {}
+    hurried: set[str] = set()
     for event in events:
         if (event.service, event.release) != (service, release):
             continue
@@ -109,7 +114,10 @@ def courses(events: Iterable[Event], service: str, release: str) -> tuple[Course
         if isinstance(body, RolloutStarted):
             open_at[event.environment] = len(found)
             start = Course(release, body.environment, body.artifact, event.at, event.at)
+            start = replace(start, hurried=event.environment in hurried)
             found.append(replace(start, earlier=_evidence(found, event.environment)))
+        elif isinstance(body, Bypassed) and body.gate == Barrier.OBSERVATION:
+            hurried.add(event.environment)
         elif (place := open_at.get(event.environment)) is not None:
             found[place] = _continued(found[place], event, body)
             if found[place].ending is not Ending.GOES_ON:

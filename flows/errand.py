@@ -6,6 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.admission import admit, refusal
+from flows.bypassing import goes_past, has_gone_past
 from flows.heal import settle, take_over
 from flows.planning import serving_group
 from flows.policies import policy_of
@@ -16,11 +17,12 @@ from tasks.errors import InvalidInputError, NotAdmittedError
 from tasks.evidence import Ruling
 from tasks.journal.answers import answer_of
 from tasks.journal.rules import Approved, Deployed, ReleaseState
+from tasks.lanes import Barrier
 from tasks.model import Admission, Artifact, Environment, Judgement, Step, Verdict
 from tasks.policy import PolicyInForce
 from tasks.retries import PATIENTLY
 from tasks.rollout.strategies import steps
-from tasks.service import Canary, EnvironmentSpec, Strategy
+from tasks.service import AllAtOnce, Canary, EnvironmentSpec, Strategy
 from tasks.sources import Sli
 
 
@@ -75,6 +77,8 @@ def prepare(held: Tenure, release: str, environment: str) -> Errand:
     )
     if chosen and place.needs_approval:
         _ensure_approved(held, told, place)
+    if chosen:
+        place = _hurried(held, told, place)
     return Errand(told, place, here, stable, chosen, admitted, policy)
 
 
@@ -101,10 +105,22 @@ def _admit(told: ReleaseState, stable: Deployed | None, policy: PolicyInForce) -
 def _ensure_approved(held: Tenure, told: ReleaseState, place: EnvironmentSpec) -> None:
     """The release has asked for it before it came here (flows/asking.py); a rollout alone asks nobody."""
     answer = answer_of(held.journal.events(told.service), told.id, place.name)
+    if answer is None and has_gone_past(held, told.id, place.name, Barrier.APPROVAL):
+        return
     if answer is None or not isinstance(answer.said, Approved):
         words = f"nobody approved it; `bakewell promote {told.service} {told.id}` asks for it"
         judgement = Judgement(Verdict.INCONCLUSIVE, str(answer.said) if answer else words)
         raise StoppedError(f"{told.spec.service} {told.id} in {place.name}", judgement)
+
+
+def _hurried(held: Tenure, told: ReleaseState, place: EnvironmentSpec) -> EnvironmentSpec:
+    """Past the barrier `observation` the judge need not wait for `minimum_seconds`. What it must have seen before it promotes,
+    and what makes it roll back, stays as it is."""
+    waits = not isinstance(place.strategy, AllAtOnce) and place.observe.minimum_seconds > 0
+    found = f"each step is observed for at least {place.observe.minimum_seconds:g} s"
+    if not waits or not goes_past(held, told, place.name, Barrier.OBSERVATION, found):
+        return place
+    return place.model_copy(update={"observe": place.observe.hurried})
 
 
 def _steps(

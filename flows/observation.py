@@ -10,6 +10,7 @@ from datetime import datetime
 
 from flows.calibration import measured_burst
 from flows.course import courses
+from flows.entry import stop_if_line_stopped
 from flows.errand import Errand
 from flows.progress import Progress
 from flows.quarantine import Lookout
@@ -52,6 +53,7 @@ class Observation:
         started_at = last.at
         while True:
             time.sleep(settings.interval_seconds)
+            stop_if_line_stopped(self._held, errand.release, errand.environment.name, errand.where)
             if ended := self.lookout.judgement():
                 return ended
             if plan(step.spec, fleet.read(errand.environment), errand.admitted):

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from flows.words import event_words, verdict_of
+from tasks.journal.debts import Debt
 from tasks.journal.events import EventKind
 from tasks.journal.rules import ChainBreak, ReleaseState, RolloutState
+from tasks.journal.stops import Stop
 from tasks.model import FleetSpec, FleetStatus, Group, GroupStatus, Lease
 from tasks.ports import Event
 from tasks.rollout.simulation import describe
@@ -35,7 +37,8 @@ class Check:
 def status_json(reports: Sequence["EnvironmentReport"]) -> list[Json]:
     """Per environment: service, environment, platform, endpoint, down, stable, stable_since, warm_until, last_outcome, groups
     (see `_group`), rollout {release, step, step_index, started_at}, lease {owner, token, expires_at}, problems,
-    waiting {release, for, reason, since, until}."""
+    waiting {release, for, reason, since, until}, debts [{line, at, release, barrier, found, reason, by}], line_stopped
+    {since, reason, by}."""
     return [_environment(report) for report in reports]
 
 
@@ -56,6 +59,8 @@ def _environment(report: "EnvironmentReport") -> Json:
         "lease": _lease(report.lease),
         "problems": list(report.problems),
         "waiting": _waiting(report.waiting),
+        "debts": [_debt(one) for one in report.debts],
+        "line_stopped": _stop(report.stop),
     }
 
 
@@ -70,6 +75,22 @@ def _waiting(told: ReleaseState | None) -> Json | None:
         "since": _moment(told.waiting.since),
         "until": _moment(wait.until),
     }
+
+
+def _debt(one: Debt) -> Json:
+    return {
+        "line": one.line,
+        "at": _moment(one.at),
+        "release": one.release,
+        "barrier": one.barrier,
+        "found": one.found,
+        "reason": one.reason,
+        "by": one.by,
+    }
+
+
+def _stop(stop: Stop | None) -> Json | None:
+    return {"since": _moment(stop.since), "reason": stop.reason, "by": stop.by} if stop else None
 
 
 def _rollout(rollout: RolloutState | None) -> Json | None:

@@ -9,6 +9,7 @@ from prefect import flow
 from prefect.runtime import flow_run as this_run
 
 from flows.asking import approved
+from flows.entry import may_enter
 from flows.evidence import publish_report
 from flows.planning import environments_until
 from flows.soaking import soaked
@@ -50,7 +51,8 @@ def go_on(service: str, release: str, to: str, despite_burn: str) -> Released:
         places = environments_until(told.spec, to)
         _ensure_forward(held, told, places)
         if told.outcome is not None or told.flow_run != _run():
-            started = ReleaseStarted(told.source, told.spec, told.artifact, told.reused_bake)
+            known = (told.source, told.spec, told.artifact, told.reused_bake)
+            started = ReleaseStarted(*known, lane=told.lane)
             take_up(held, release, started, to, despite_burn)
         return carry(held, release, places, despite_burn)
 
@@ -96,7 +98,7 @@ def enter(held: Tenure, release: str, place: EnvironmentSpec) -> None:
     told = _known(held, release)
     if is_stable(held, told, place):
         return
-    for gate in (soaked, approved):
+    for gate in (soaked, approved, may_enter):
         judgement = gate(held, told, place)
         if judgement.verdict is not Verdict.PROMOTE:
             raise StoppedError(f"{told.service} {release} in {place.name}", judgement)

@@ -9,6 +9,7 @@ from prefect import flow
 from pydantic import BaseModel, Field
 
 from flows.admission import refusal
+from flows.bypassing import check_lane, lane_of
 from flows.facts import bases_known_since
 from flows.fetching import source_folder
 from flows.planning import environments_until
@@ -29,6 +30,7 @@ from tasks.bake.bakery import Baked
 from tasks.errors import NotAdmittedError
 from tasks.evidence import Kind
 from tasks.journal.rules import BakedBody, ReleaseStarted, continue_or_start
+from tasks.lanes import Bypass, Lane, LaneKind
 from tasks.model import Admission
 from tasks.policy import PolicyInForce
 from tasks.scan.actions import scan_artifact
@@ -60,29 +62,53 @@ class ReleaseRequest(BaseModel, frozen=True):
         description="why it must start even if the service burns its error budget (it mends that); empty = it must not",
         json_schema_extra={"position": 2},
     )
+    lane: LaneKind = Field(
+        LaneKind.NORMAL,
+        title="Lane",
+        description="hotfix: users are hurt until it is there; what it goes past is a debt. Evidence, smoke test and judge hold",
+        json_schema_extra={"position": 3},
+    )
+    reason: str = Field(
+        "",
+        title="Reason",
+        description="why it is a hotfix; shown with every debt",
+        json_schema_extra={"position": 4},
+    )
+    bypasses: tuple[Bypass, ...] = Field(
+        (),
+        title="Bypasses",
+        description="what else it goes past, and why; the policies say what may be",
+        json_schema_extra={"position": 5},
+    )
+    by: str = Field(
+        "",
+        title="By",
+        description="who answers for the bypasses; empty = the user of the process",
+        json_schema_extra={"position": 6},
+    )
     repository: str = Field(
         "",
         title="Repository",
         description="instead of a folder: name of a repository in the file of repositories",
-        json_schema_extra={"position": 3},
+        json_schema_extra={"position": 7},
     )
     commit: str = Field(
         "",
         title="Commit",
         description="of the repository: its full hash",
-        json_schema_extra={"position": 4},
+        json_schema_extra={"position": 8},
     )
     branch: str = Field(
         "",
         title="Branch",
         description="on which the commit is; needed where a server does not give single commits",
-        json_schema_extra={"position": 5},
+        json_schema_extra={"position": 9},
     )
     subfolder: str = Field(
         ".",
         title="Subfolder",
         description="of the repository: the folder that holds service.yaml",
-        json_schema_extra={"position": 6},
+        json_schema_extra={"position": 10},
     )
 
     @property
@@ -92,6 +118,11 @@ class ReleaseRequest(BaseModel, frozen=True):
             return self.folder.name
         place = self.repository if self.subfolder in (".", "") else self.subfolder
         return f"{place} {self.commit[:12]}"
+
+    @property
+    def chosen_lane(self) -> Lane:
+        """InvalidInputError if something is to be gone past without a reason."""
+        return lane_of(self.lane, self.reason, self.by, self.bypasses)
 
 
 @flow(flow_run_name="release {request.what}")
@@ -113,6 +144,7 @@ def release_from(path: Path, request: ReleaseRequest) -> Released:
     spec, folder = read_service(path)
     places = environments_until(spec, request.to)
     policies = check_policies(spec, places)
+    check_lane(request.chosen_lane, policies.values())
     with tenure(platforms.journal(), spec.service, "", "release") as held:
         baked = bake(held, spec, folder)
         if is_unchanged(held, spec, baked.artifact, places):
@@ -143,12 +175,10 @@ def start(
     found = continue_or_start(held.state(), spec.service, baked.artifact)
     source = source_of(folder)
     name_run(f"release {spec.service} {found.release}")
-    started = ReleaseStarted(source, spec, baked.artifact, baked.reused)
+    started = ReleaseStarted(source, spec, baked.artifact, baked.reused, lane=request.chosen_lane)
     take_up(held, found.release, started, request.to, request.despite_burn)
-    tell(
-        f"{'continues' if found.resumed else 'starts'} as {found.release} from {source}",
-        where=spec.service,
-    )
+    words = ("continues as" if found.resumed else "starts as", found.release, str(started.lane))
+    tell(f"{' '.join(filter(None, words))} from {source}", where=spec.service)
     return found.release
 
 

@@ -33,7 +33,8 @@ class Look:
 def looks(course: Course, spec: ServiceSpec, settings: Observe | None = None) -> tuple[Look, ...]:
     """Every look at this rollout. `settings`: other ones than its own, to see what they would have done."""
     place = spec.environment_spec(course.environment.name)
-    chosen = settings or (place.observe if place else Observe())
+    told = place.observe if place else Observe()
+    chosen = settings or (told.hurried if course.hurried else told)
     slis = spec.slis_of(place) if place else ()
     judge = PeerJudge(spec.objectives, chosen, places_of(spec), _burst(course), slis)
     found, began = [], dict[datetime, datetime]()

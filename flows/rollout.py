@@ -9,6 +9,7 @@ from prefect.flows import Flow
 from prefect.runtime import flow_run as this_run
 
 from flows.converging import converge_fleet
+from flows.entry import LineStoppedError, stop_if_line_stopped
 from flows.errand import Errand, prepare
 from flows.gates import pass_gate
 from flows.heal import heal_environment, settle, withdraw
@@ -86,13 +87,19 @@ def take_all(held: Tenure, errand: Errand, seen: Observation) -> Judgement:
     """Every step, then the promotion. StoppedError, NotAdmittedError."""
     try:
         for index, step in enumerate(errand.steps):
-            stop_if_quarantined(held, errand, seen)
+            stop_if_told_to(held, errand, seen)
             take(held, errand, index, step, seen)
-        stop_if_quarantined(held, errand, seen)
+        stop_if_told_to(held, errand, seen)
     except NotAdmittedError:
         stop_if_quarantined(held, errand, seen)  # between two looks: it ends the same way
         raise
     return promote(held, errand)
+
+
+def stop_if_told_to(held: Tenure, errand: Errand, seen: Observation) -> None:
+    """StoppedError if somebody stopped the line, or quarantined what is rolled out."""
+    stop_if_line_stopped(held, errand.release, errand.environment.name, errand.where)
+    stop_if_quarantined(held, errand, seen)
 
 
 def stop_if_quarantined(held: Tenure, errand: Errand, seen: Observation) -> None:
@@ -165,6 +172,8 @@ def scale(held: Tenure, errand: Errand) -> Judgement:
 def why(error: BaseException) -> tuple[Verdict | None, str]:
     """Verdict and reason of a withdrawal. What the platform did never marks the artifact bad (invariant 7)."""
     match error:
+        case LineStoppedError():
+            return None, error.judgement.reason
         case StoppedError():
             return error.judgement.verdict, error.judgement.reason
         case TransientError():

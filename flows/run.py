@@ -5,13 +5,14 @@ Everything is imported when it is needed: users wait for a roll-back, and what a
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.story import Tone, overheard, tell
 from tasks import platforms
+from tasks.lanes import LaneKind
 
 if TYPE_CHECKING:
     from flows.drifting import EnvironmentDrift
@@ -39,16 +40,35 @@ def prefect_is_there() -> Iterator[None]:
         yield
 
 
-def run_release(folder: Path, to: str = "", despite_burn: str = "") -> "Released":
-    """Check the input first: neither a wrong service.yaml nor an unchanged service has to wait for a server."""
+def run_release(
+    folder: Path,
+    to: str = "",
+    despite_burn: str = "",
+    hotfix: str = "",
+    bypass: Sequence[str] = (),
+) -> "Released":
+    """Check the input first: neither a wrong service.yaml nor an unchanged service has to wait for a server. `hotfix`: why;
+    `bypass`: each `GATE=REASON`."""
+    from flows.bypassing import bypass_named
     from flows.unchanged import released_already
 
+    lane = LaneKind.HOTFIX if hotfix else LaneKind.NORMAL
+    bypasses = tuple(map(bypass_named, bypass))
     if done := released_already(folder, to):
         return done
     with prefect_is_there():
         from flows.release import ReleaseRequest, release
 
-        return release(ReleaseRequest(folder=folder.absolute(), to=to, despite_burn=despite_burn))
+        return release(
+            ReleaseRequest(
+                folder=folder.absolute(),
+                to=to,
+                despite_burn=despite_burn,
+                lane=lane,
+                reason=hotfix,
+                bypasses=bypasses,
+            )
+        )
 
 
 def run_promotion(service: str, release: str, to: str, despite_burn: str) -> "Released":

@@ -2,12 +2,14 @@
 
 from datetime import UTC, datetime
 
+from flows.bypassing import goes_past
 from flows.tenure import Tenure
 from flows.waiting import standing, wait_until
 from tasks.journal.passage import soak
 from tasks.journal.rules import ReleaseState
 from tasks.journal.waits import Wait, WaitKind
-from tasks.model import Judgement
+from tasks.lanes import Barrier
+from tasks.model import Judgement, Verdict
 from tasks.service import EnvironmentSpec
 
 
@@ -23,6 +25,8 @@ def soaked(held: Tenure, told: ReleaseState, place: EnvironmentSpec) -> Judgemen
         return found if isinstance(found, Judgement) else None
 
     found, since = now(), standing(held, told.id, place, WaitKind.SOAK)
+    if isinstance(found, Wait) and goes_past(held, told, place.name, Barrier.SOAK, found.reason):
+        return Judgement(Verdict.PROMOTE, "it goes past the soak")
     if isinstance(found, Wait):
         return wait_until(held, told.id, place, found, over)
     return wait_until(held, told.id, place, since.wait, over) if since else found

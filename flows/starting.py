@@ -5,38 +5,36 @@ while a rollout or its watch looks. Between them nobody looks at an embedded spl
 it says so, and goes on.
 """
 
-import getpass
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from flows.bypassing import goes_past
 from flows.errand import Errand
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from flows.tenure import Tenure
 from tasks.errors import MetricsUnreadableError
-from tasks.journal.rules import Bypassed, EventKind, Sampled, body_of
+from tasks.journal.rules import EventKind, Sampled, body_of
+from tasks.lanes import Barrier
 from tasks.model import Decision, Judgement, Sample, Unseen, Verdict
 from tasks.observe.actions import budget_spent
 from tasks.observe.burn import LONGEST_PAGE, Spent, Start, may_start, spent_of, windows
 from tasks.rollout.strategies import BASELINE_SUFFIX
 from tasks.service import ErrorObjective
 
-GATE = "start gate"
+GATE = Barrier.START.value
 
 
 def pass_start_gate(held: Tenure, errand: Errand, despite: str) -> None:
     """StoppedError, INCONCLUSIVE, if the service burns and nobody said why to go on. Nothing was changed then."""
-    decision = _decide(held, errand)
+    decision, here = _decide(held, errand), errand.environment.name
     match decision.answer:
         case Start.OPEN:
             tell(f"{GATE}: {decision.reason}", Tone.GOOD, where=errand.where)
         case Start.UNKNOWN:
             tell(f"{GATE}: could not be checked, {decision.reason}", where=errand.where)
-        case _ if despite:
-            bypassed = Bypassed(GATE, decision.reason, despite, getpass.getuser())
-            held.record(errand.release.id, bypassed)
-            words = f"{GATE} bypassed ({despite}); it said: {decision.reason}"
-            tell(words, Tone.WARN, where=errand.where)
+        case _ if goes_past(held, errand.release, here, Barrier.START, decision.reason, despite):
+            return
         case _:
             advice = "wait, roll back, or release what mends it with --despite-burn REASON"
             judgement = Judgement(Verdict.INCONCLUSIVE, f"{GATE}: {decision.reason}; {advice}")

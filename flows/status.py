@@ -6,20 +6,23 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import repeat
 
+from flows.line import line_stop
 from flows.quarantine import in_force, problems_of
 from flows.words import drift_words
 from tasks import platforms
 from tasks.errors import BakewellError
 from tasks.evidence import Quarantine
 from tasks.inspection import Cure
+from tasks.journal.debts import Debt, debts
 from tasks.journal.rules import EnvironmentState, ReleaseState, State, desired, fold
+from tasks.journal.stops import Stop
 from tasks.model import FleetSpec, FleetStatus, Lease
 
 
 @dataclass(frozen=True)
 class EnvironmentReport:
-    """One environment: what the journal desires, what the platform shows, who is changing it, what is wrong, and which release
-    waits to enter it."""
+    """One environment: what the journal desires, what the platform shows, who is changing it, what is wrong, which release waits
+    to enter it, and what was bypassed there. `stop`: that of the whole line, if it is stopped."""
 
     state: EnvironmentState
     desired: FleetSpec
@@ -27,12 +30,15 @@ class EnvironmentReport:
     lease: Lease | None
     problems: tuple[str, ...]
     waiting: ReleaseState | None = None
+    debts: tuple[Debt, ...] = ()
+    stop: Stop | None = None
 
 
 def statuses(service: str | None) -> list[EnvironmentReport]:
     """Of every environment that was ever rolled out to, or waited for; platforms are asked at the same time."""
     journal = platforms.journal()
-    known = fold(journal.events(service))
+    events = journal.events(service)
+    known, owed, stop = fold(events), debts(events), line_stop()
     states = [*known.environments.values(), *_not_entered_yet(known)]
     leases = [journal.holder(state.environment.service, state.environment.name) for state in states]
     quarantines = in_force(datetime.now(UTC))
@@ -41,10 +47,21 @@ def statuses(service: str | None) -> list[EnvironmentReport]:
     waiting = {_place(one): one for one in known.releases.values() if one.waiting}
     return [
         replace(
-            one, waiting=waiting.get((one.state.environment.service, one.state.environment.name))
+            one,
+            waiting=waiting.get(_key(one.state)),
+            debts=tuple(debt for debt in owed if _owed(debt) == _key(one.state)),
+            stop=stop,
         )
         for one in reports
     ]
+
+
+def _key(state: EnvironmentState) -> tuple[str, str]:
+    return state.environment.service, state.environment.name
+
+
+def _owed(debt: Debt) -> tuple[str, str]:
+    return debt.service, debt.environment
 
 
 def _not_entered_yet(known: State) -> Iterator[EnvironmentState]:

@@ -18,6 +18,7 @@ from tasks.ports import (
     Inspector,
     Journal,
     Metrics,
+    Notifier,
     PastMetrics,
     Prober,
     Scanner,
@@ -157,6 +158,13 @@ def scanner(say: Callable[[str], None] = lambda _: None) -> Scanner:
     from tasks.adapters.trivy import TrivyScanner
 
     return TrivyScanner(home() / "trivy", store, say)
+
+
+def notifier() -> Notifier:
+    """Who tells people."""
+    from tasks.adapters.notifier import AppriseNotifier
+
+    return AppriseNotifier()
 
 
 Say = Callable[[str], None]

@@ -15,7 +15,9 @@ from typing import Annotated, Final
 from pydantic import Field, field_validator
 
 from tasks.evidence import Severity
+from tasks.lanes import Barrier
 from tasks.settings import Contradiction, Name, Part
+from tasks.windows import Freeze
 
 DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 Glob = Annotated[str, Field(min_length=1, description="a name; * stands for anything")]
@@ -190,6 +192,14 @@ class Policy(Part):
     )
     promoted_in: tuple[Name, ...] = Field(
         (), description="environments in which it must have been promoted before"
+    )
+    bypass: tuple[Barrier, ...] = Field(
+        tuple(one for one in Barrier if one is not Barrier.APPROVAL),
+        description="what a hotfix, or `--bypass`, may go past; each time is a debt. Evidence is never among them",
+    )
+    freezes: tuple[Freeze, ...] = Field(
+        (),
+        description="days on which no release enters any environment under this policy; it waits",
     )
     waivers: tuple[Waiver, ...] = Field((), description="findings that may run all the same")
     vex: tuple[VexFile, ...] = Field((), description="OpenVEX documents that count as waivers")

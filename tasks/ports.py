@@ -24,6 +24,7 @@ from tasks.model import (
     Reading,
     Unseen,
 )
+from tasks.notices import Notice, Target
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,13 @@ class PastMetrics(Protocol):
 
     def totals(self, seconds: float) -> WindowTotals | None:
         """Of the whole service, in the last `seconds`: for error budgets. None if it was not there for long enough."""
+
+
+class Notifier(Protocol):
+    """Tells people."""
+
+    def send(self, target: Target, notice: Notice) -> None:
+        """TransientError if it was not taken; InvalidInputError if its address is missing, or not understood."""
 
 
 @dataclass(frozen=True)

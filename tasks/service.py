@@ -19,6 +19,7 @@ from tasks.recipes import HOST, NAME, Recipe
 from tasks.settings import MOVED, Contradiction, Name, shown_address
 from tasks.settings import Part as _Part
 from tasks.sources import PrometheusSource, Sli, doubtful_names
+from tasks.windows import ChangeWindows, Freeze
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 REPOSITORY: Final = re.compile(rf"{HOST}{NAME}|layout:/[^@]+|memory:[^@]+")
@@ -156,6 +157,11 @@ class Observe(_Part):
         " warm, where it was observed before",
     )
 
+    @property
+    def hurried(self) -> "Observe":
+        """Without a minimum time: as a release past the barrier `observation` is judged."""
+        return self.model_copy(update={"minimum_seconds": 0.0})
+
     def _contradictions(self) -> Iterator[Contradiction]:
         deadline, interval = self.deadline_seconds, self.interval_seconds
         if self.minimum_seconds > deadline:
@@ -211,6 +217,12 @@ class EnvironmentSpec(_Part):
     )
     approval_seconds: float = Field(
         3600, gt=0, description="without an approval the rollout ends untouched"
+    )
+    windows: ChangeWindows | None = Field(
+        None, description="when a release may enter; outside it waits. Roll-backs never do"
+    )
+    freezes: tuple[Freeze, ...] = Field(
+        (), description="days on which no release enters; it waits. Roll-backs never do"
     )
     policy: Name | None = Field(None, description="default: the service's `policy`")
     container: ContainerSpec | None = Field(

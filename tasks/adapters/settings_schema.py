@@ -32,7 +32,7 @@ LIMITS: Final = {
 }
 
 
-SECRET: Final = frozenset({"authentication", "password", "secret", "secrets", "token"})
+SECRET: Final = frozenset({"authentication", "password", "secret", "secrets", "targets", "token"})
 """Settings that name where a secret is."""
 
 Schema = dict[str, Any]

@@ -17,6 +17,7 @@ from tasks.journal.pushes import PushAccepted, PushDropped, PushEnded, PushTaken
 from tasks.journal.rebuilds import RebuildDone, RebuildFinished, RebuildPlanned
 from tasks.journal.samples import PACKED, packed, unpacked
 from tasks.journal.waits import Rejected, ReleaseWaits, WaitEnded
+from tasks.lanes import NORMAL_LANE, Lane
 from tasks.model import (
     Artifact,
     Environment,
@@ -107,6 +108,7 @@ class ReleaseStarted:
     flow_run: str = ""
     to: str = ""
     despite_burn: str = ""
+    lane: Lane = NORMAL_LANE
 
 
 @dataclass(frozen=True)

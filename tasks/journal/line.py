@@ -39,10 +39,13 @@ class Repaid:
 
 @dataclass(frozen=True)
 class Notified:
-    """People were told of `what`. Nothing with the same `key` is told again."""
+    """The target of that name was told of `what`: it is told nothing with the same `key` again, and nothing of lines up to
+    `through`. Without a key: it is to be told from there on."""
 
     key: str
     what: str
+    target: str = ""
+    through: int = 0
 
     def __str__(self) -> str:
-        return f"told people: {self.what}"
+        return f"told {self.target or 'people'}: {self.what}"

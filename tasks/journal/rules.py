@@ -43,6 +43,7 @@ from tasks.journal.events import (
 from tasks.journal.proof import ChainBreak, verify_chain
 from tasks.journal.quarantines import quarantines_after
 from tasks.journal.waits import ReleaseWaits, WaitEnded, Waiting, waiting_after
+from tasks.lanes import NORMAL_LANE, Lane
 from tasks.model import Artifact, Environment, FleetSpec, Group, Role, Source, Step
 from tasks.ports import Event
 from tasks.service import ServiceSpec
@@ -142,6 +143,7 @@ class ReleaseState:
     flow_run: str = ""
     to: str = ""
     despite_burn: str = ""
+    lane: Lane = NORMAL_LANE
 
 
 @dataclass(frozen=True)
@@ -226,6 +228,7 @@ def _release_after(
         body.flow_run,
         body.to,
         body.despite_burn,
+        body.lane,
     )
 
 

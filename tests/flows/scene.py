@@ -48,8 +48,8 @@ class Scene:
     def here(self) -> Environment:
         return Environment(self.name, "production", "memory")
 
-    def release(self, to: str = "", despite_burn: str = "") -> Released:
-        return release(ReleaseRequest(folder=self.folder, to=to, despite_burn=despite_burn))
+    def release(self, to: str = "", despite_burn: str = "", **more: Any) -> Released:
+        return release(ReleaseRequest(folder=self.folder, to=to, despite_burn=despite_burn, **more))
 
     def write(self, version: str, behaviour: Behaviour | None = None) -> Artifact:
         """Another version of what is baked, and how its instances behave."""
