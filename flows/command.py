@@ -47,6 +47,7 @@ for where, words in {
     "mirror": "Copy an artifact with all its evidence to a second registry or layout.",
     "policy": "Ask the policies: which there are, what they say of an artifact, and what is waived.",
     "quarantine": "Say what may not run anywhere: an artifact, what stands on a base, what contains a package.",
+    "rebuild": "Bake what has grown stale anew, and release it; with --plan: what, and why.",
     "trivy": "The scanner: what it knows, and a mirror of it.",
 }.items():
     app.command(f"flows.command_{where}:{where}", help=words)

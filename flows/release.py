@@ -15,6 +15,7 @@ from flows.planning import environments_until
 from flows.policies import check_policies
 from flows.progress import name_run
 from flows.rollout import rollout
+from flows.standing import bases_in_force, on_tags
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from flows.unchanged import Released, is_unchanged, nothing_to_do
@@ -28,13 +29,14 @@ from tasks.bake.bakery import Baked
 from tasks.errors import NotAdmittedError
 from tasks.evidence import Kind
 from tasks.journal.rules import BakedBody, ReleaseFinished, ReleaseStarted, continue_or_start
+from tasks.lanes import NORMAL_LANE, Lane
 from tasks.model import Admission
 from tasks.policy import PolicyInForce
 from tasks.scan.actions import scan_artifact
 from tasks.scan.scanning import remembering
 from tasks.service import ServiceSpec
 from tasks.sign import evidence
-from tasks.sign.actions import attest_artifact, sign_artifact, tag_release
+from tasks.sign.actions import attest_artifact, sign_artifact, tag_promoted, tag_release
 from tasks.sign.rules import newest_scan, scan_statements
 
 
@@ -58,6 +60,24 @@ class ReleaseRequest(BaseModel, frozen=True):
         description="why it must start even if the service burns its error budget (it mends that); empty = it must not",
         json_schema_extra={"position": 2},
     )
+    lane: Lane = Field(
+        NORMAL_LANE,
+        title="Lane",
+        description="a rebuild is a patch",
+        json_schema_extra={"position": 3},
+    )
+    followed: dict[str, str] = Field(
+        {},
+        title="Followed bases",
+        description="digest to bake on instead of the one that is written, by reference as it is written",
+        json_schema_extra={"position": 4},
+    )
+    fresh: bool = Field(
+        False,
+        title="Fresh",
+        description="bake although these inputs were baked before: what a build fetches may be another now",
+        json_schema_extra={"position": 5},
+    )
 
 
 @flow(flow_run_name="release {request.folder.name}")
@@ -71,24 +91,29 @@ def release(request: ReleaseRequest) -> Released:
     places = environments_until(spec, request.to)
     policies = check_policies(spec, places)
     with tenure(platforms.journal(), spec.service, "", "release") as held:
-        baked = bake(held, spec, folder)
+        baked = bake(held, spec, folder, request)
         if is_unchanged(held, spec, baked.artifact, places):
             return nothing_to_do(held, baked.artifact, places)
-        name = start(held, spec, folder, baked)
+        name = start(held, spec, folder, baked, request.lane)
         try:
             vouch(held, name, spec, baked, policies)
             for place in places:
                 rollout(spec.service, name, place, request.despite_burn)
+            if places[-1] == spec.environments[-1].name:
+                tag_promoted(baked.artifact)
         except Exception as error:
             finish(held, name, baked, f"stopped: {error}")
             raise
         return finish(held, name, baked, f"promoted in {', '.join(places)}")
 
 
-def bake(held: Tenure, spec: ServiceSpec, folder: Path) -> Baked:
-    """The artifact of what is in the folder now. A new one is journalled with the source it came from, and so is a base that
-    was never seen here: policies may let it wait."""
-    baked = bake_artifact(str(folder), spec)
+def bake(held: Tenure, spec: ServiceSpec, folder: Path, request: ReleaseRequest) -> Baked:
+    """The artifact of what is in the folder now, on the bases that are followed. A new one is journalled with the source it
+    came from, and so is a base that was never seen here: policies may let it wait."""
+    followed = {**bases_in_force(held.state(), spec.service), **request.followed}
+    baked = bake_artifact(str(folder), spec, followed, request.fresh)
+    if moved := on_tags(baked.bases):
+        tell(f"{moved}; service.yaml still names another", where=spec.service)
     known = bases_known_since()
     for number, base in enumerate(baked.materials.bases or ("",)):
         if (number == 0 and not baked.reused) or (base and base not in known):
@@ -98,12 +123,15 @@ def bake(held: Tenure, spec: ServiceSpec, folder: Path) -> Baked:
     return baked
 
 
-def start(held: Tenure, spec: ServiceSpec, folder: Path, baked: Baked) -> str:
+def start(held: Tenure, spec: ServiceSpec, folder: Path, baked: Baked, lane: Lane) -> str:
     """Give the release its name, or take up the one that a dead process left unfinished."""
     found = continue_or_start(held.state(), spec.service, baked.artifact)
     source = source_of(folder)
     name_run(f"release {spec.service} {found.release}")
-    held.record(found.release, ReleaseStarted(source, spec, baked.artifact, baked.reused))
+    started = ReleaseStarted(
+        *(source, spec, baked.artifact, baked.reused), lane, str(folder.absolute()), baked.bases
+    )
+    held.record(found.release, started)
     tell(
         f"{'continues' if found.resumed else 'starts'} as {found.release} from {source}",
         where=spec.service,

@@ -14,6 +14,7 @@ from tasks.adapters.prefect_server import LocalPrefectServer, client_environment
 
 if TYPE_CHECKING:
     from flows.drifting import EnvironmentDrift
+    from flows.rebuild_state import RebuildState
     from flows.replacement import Replaced
     from tasks.evidence import Quarantine
     from tasks.journal.rules import Deployed
@@ -57,6 +58,13 @@ def run_drift(service: str, heal: bool) -> "list[EnvironmentDrift]":
         from flows.drift import drift
 
         return drift(service, heal)
+
+
+def run_rebuild(service: str, at_once: int) -> "RebuildState":
+    with prefect_is_there():
+        from flows.rebuild import rebuild
+
+        return rebuild(service, at_once)
 
 
 def run_replacement(quarantine: "Quarantine", wait_seconds: float) -> "list[Replaced]":

@@ -14,9 +14,10 @@ from tasks.evidence import Quarantine, QuarantineKind
 from tasks.inspection import Drift
 from tasks.journal.line import LineResumed, LineStopped, Notified, Repaid
 from tasks.journal.pushes import PushAccepted, PushDropped, PushTaken
-from tasks.journal.rebuilds import RebuildDone, RebuildFinished, RebuildPlanned
+from tasks.journal.rebuilds import BasesSeen, RebuildDone, RebuildFinished, RebuildPlanned
 from tasks.journal.samples import PACKED, packed, unpacked
 from tasks.journal.waits import Rejected, ReleaseWaits, WaitEnded
+from tasks.lanes import NORMAL_LANE, Lane
 from tasks.model import (
     Artifact,
     Environment,
@@ -29,6 +30,7 @@ from tasks.model import (
     Verdict,
 )
 from tasks.ports import Event, Journal
+from tasks.references import BaseUsed
 from tasks.service import ServiceSpec
 
 
@@ -68,6 +70,7 @@ class EventKind(StrEnum):
     REBUILD_PLANNED = "rebuild planned"
     REBUILD_DONE = "rebuild done"
     REBUILD_FINISHED = "rebuild finished"
+    BASES_SEEN = "bases seen"
 
 
 EVERY_SERVICE: Final = ""
@@ -96,12 +99,18 @@ class BakedBody:
 
 @dataclass(frozen=True)
 class ReleaseStarted:
-    """Also when a release is taken up again: the newest line's source and spec count."""
+    """Also when a release is taken up again: the newest line's source, spec and lane count.
+
+    `folder` is where service.yaml was, empty for a checkout that is gone by now. `bases`: those that can be followed.
+    """
 
     source: Source
     spec: ServiceSpec
     artifact: Artifact
     reused_bake: bool
+    lane: Lane = NORMAL_LANE
+    folder: str = ""
+    bases: tuple[BaseUsed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -275,6 +284,7 @@ Body = (
     | RebuildPlanned
     | RebuildDone
     | RebuildFinished
+    | BasesSeen
 )
 
 BODIES: Final[dict[EventKind, type[Body]]] = {
@@ -311,6 +321,7 @@ BODIES: Final[dict[EventKind, type[Body]]] = {
     EventKind.REBUILD_PLANNED: RebuildPlanned,
     EventKind.REBUILD_DONE: RebuildDone,
     EventKind.REBUILD_FINISHED: RebuildFinished,
+    EventKind.BASES_SEEN: BasesSeen,
 }
 KINDS: Final = {body: kind for kind, body in BODIES.items()}
 

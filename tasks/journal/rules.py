@@ -43,8 +43,10 @@ from tasks.journal.events import (
 from tasks.journal.proof import ChainBreak, verify_chain
 from tasks.journal.quarantines import quarantines_after
 from tasks.journal.waits import ReleaseWaits, WaitEnded, Waiting, waiting_after
+from tasks.lanes import NORMAL_LANE, Lane
 from tasks.model import Artifact, Environment, FleetSpec, Group, Role, Source, Step
 from tasks.ports import Event
+from tasks.references import BaseUsed
 from tasks.service import ServiceSpec
 
 __all__ = [  # the words of events.py are said here, too: flows need one address for the journal
@@ -138,6 +140,9 @@ class ReleaseState:
     outcome: str | None
     reused_bake: bool
     waiting: Waiting | None = None
+    lane: Lane = NORMAL_LANE
+    folder: str = ""
+    bases: tuple[BaseUsed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,6 +177,7 @@ TOLD_ONLY: Final = frozenset(
         EventKind.REBUILD_PLANNED,
         EventKind.REBUILD_DONE,
         EventKind.REBUILD_FINISHED,
+        EventKind.BASES_SEEN,
     }
 )
 
@@ -218,6 +224,9 @@ def _release_after(
         None,
         body.reused_bake,
         state.waiting if state and state.outcome is None else None,
+        body.lane,
+        body.folder,
+        body.bases,
     )
 
 
