@@ -1,6 +1,7 @@
 """How a rebuild ends: what became of each service, told by the journal and the scans; and the summary in the Prefect UI."""
 
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -46,7 +47,7 @@ def finish(name: str) -> RebuildState:
     name_run(f"{name}: {summary}")
     with contextlib.suppress(httpx.HTTPError, PrefectException):
         create_markdown_artifact(markdown(state), "rebuild", f"{name}: {summary}")
-    return state
+    return replace(state, is_finished=True)
 
 
 def _error(state: State[Any]) -> str:

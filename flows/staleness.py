@@ -6,6 +6,7 @@ It changes nothing but what is known: scans that have grown too old are done aga
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from flows.base_tags import Tag, look_at_tags
 from flows.contents import image_layers
@@ -25,6 +26,8 @@ from tasks.rebuild.rules import BaseNow, Plan, Standing, plan
 from tasks.recipes import DockerfileBake
 from tasks.references import BaseUsed
 from tasks.sign.rules import newest_scan
+
+RESCAN_HOURS: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,10 @@ def look_at(stands: ReleaseState, ground: Ground) -> Standing:
 
 
 def findings_of(artifact: Artifact, policy: Policy) -> tuple[tuple[Finding, ...], str]:
-    """What the newest scan knows; it is done again where it is too old. Empty, and why, if there is none."""
-    dossier = with_fresh_scan(artifact, policy)
+    """What today's database knows: its bill is scanned again unless that was done within the hour. Empty, and why, if there is
+    no scan."""
+    hours = min(RESCAN_HOURS, policy.max_scan_age_hours)
+    dossier = with_fresh_scan(artifact, policy.model_copy(update={"max_scan_age_hours": hours}))
     scan = newest_scan(dossier.valid(Kind.SCAN), artifact.digest)
     if isinstance(scan, ScanReport):
         return scan.findings, ""

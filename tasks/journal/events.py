@@ -99,10 +99,8 @@ class BakedBody:
 
 @dataclass(frozen=True)
 class ReleaseStarted:
-    """Also when a release is taken up again: the newest line's source, spec and lane count.
-
-    `folder` is where service.yaml was, empty for a checkout that is gone by now. `bases`: those that can be followed.
-    """
+    """Also when a release is taken up again: the newest line counts. `folder` is where service.yaml was; `bases`: those that
+    can be followed."""
 
     source: Source
     spec: ServiceSpec
