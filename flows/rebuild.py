@@ -91,6 +91,7 @@ def carry_out(begun: RebuildState, at_once: int, through: Through) -> None:
             return
         if running:
             one, future = ends.get()
+            future.wait()  # it has ended; only now does its state say so, whatever the API knows
             running.remove(one.service)
             done[one.service] = note(one, ended(begun.name, one, future.state))
 

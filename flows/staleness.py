@@ -3,15 +3,15 @@
 It changes nothing but what is known: scans that have grown too old are done again, and new digests of bases are journalled.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Final
 
 from flows.base_tags import Tag, look_at_tags
 from flows.contents import image_layers
 from flows.facts import bases_known_since
-from flows.policies import check_policies
 from flows.rebuild_state import renewed_at
 from flows.rescan import with_fresh_scan
 from flows.standing import standing
@@ -20,7 +20,7 @@ from tasks.errors import BakewellError, NotFoundError
 from tasks.evidence import Finding, Kind, ScanReport
 from tasks.journal.rules import ReleaseState, State, fold
 from tasks.model import Artifact
-from tasks.policy import Policy
+from tasks.policy import Policy, PolicyInForce
 from tasks.ports import Event
 from tasks.rebuild.rules import BaseNow, Plan, Standing, plan
 from tasks.recipes import DockerfileBake
@@ -32,13 +32,14 @@ RESCAN_HOURS: Final = 1.0
 
 @dataclass(frozen=True)
 class Ground:
-    """What all services share. `makers`: who made which digest here."""
+    """What all services share. `makers`: who made which digest here. `policy`: reads each one once."""
 
     state: State
     tags: Mapping[str, Tag]
     known_since: Mapping[str, datetime]
     renewed: Mapping[str, datetime]
     makers: Mapping[str, str]
+    policy: Callable[[str], PolicyInForce]
 
 
 def planned(service: str = "") -> Plan:
@@ -75,13 +76,15 @@ def standing_now(service: str) -> tuple[ReleaseState, Standing]:
 def _ground(events: Sequence[Event], state: State, running: list[ReleaseState]) -> Ground:
     tags = look_at_tags(base for one in running for base in one.bases)
     makers = {one.artifact.digest: name for (name, _), one in state.releases.items()}
-    return Ground(state, tags, bases_known_since(), renewed_at(events), makers)
+    return Ground(
+        state, tags, bases_known_since(), renewed_at(events), makers, cache(platforms.policy)
+    )
 
 
 def look_at(stands: ReleaseState, ground: Ground) -> Standing:
     """TransientError if its store does not answer."""
-    places = [place.name for place in stands.spec.environments]
-    policies = [one.policy for one in check_policies(stands.spec, places).values()]
+    names = [stands.spec.policy_of(place.name) for place in stands.spec.environments]
+    policies = [ground.policy(name).policy for name in names]
     findings, unscanned = findings_of(stands.artifact, policies[-1])
     releases = ground.state.releases.items()
     renewed = ground.renewed.get(stands.service, stands.started_at)

@@ -10,6 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from flows.heal import heal_environment
+from flows.standing import standing
 from flows.tenure import tenure
 from tasks import platforms
 from tasks.adapters.git import source_of
@@ -24,6 +25,7 @@ from tasks.journal.rules import (
     ReleaseFinished,
     ReleaseStarted,
     RolloutStarted,
+    fold,
     record,
 )
 from tasks.lanes import NORMAL_LANE
@@ -84,13 +86,13 @@ def known_of(artifact: Artifact, *found: Finding) -> None:
     world_named(str(platforms.home())).scans[artifact.digest] = report
 
 
-def stand(folder: Path) -> Artifact:
-    """Released from there two hours ago, with all evidence, and running."""
+def stand(folder: Path, is_running: bool = True) -> Artifact:
+    """Released from there two hours ago, with all evidence. Whoever rolls out next starts what does not run yet."""
     spec, folder = read_service(folder)
     baked = bake(spec, folder, platforms.store_for(spec), platforms.home() / "cache")
     _vouch(spec, folder, baked)
     _journal(spec, folder, baked)
-    for place in spec.environments:
+    for place in spec.environments if is_running else ():
         with tenure(platforms.journal(), spec.service, place.name, "a test") as held:
             heal_environment(held)
     return baked.artifact
@@ -129,6 +131,13 @@ def base_of(artifact: Artifact) -> str:
     """The digest that its manifest says it stands on."""
     raw = platforms.store(artifact.repository).manifest(artifact.digest)
     return str(json.loads(raw)["annotations"]["org.opencontainers.image.base.digest"])
+
+
+def released(name: str) -> Artifact:
+    """What its users are meant to meet, as the journal has it."""
+    stands = standing(fold(platforms.journal().events(name)), name)
+    assert stands is not None
+    return stands.artifact
 
 
 def serving(name: str, place: str = "production") -> Artifact:
