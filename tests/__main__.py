@@ -36,8 +36,11 @@ def _only_asks(arguments: list[str]) -> bool:
 
 
 def _parallel() -> list[str]:
-    """Tests of one file share its engines, so they stay on one worker; files in our order, not those with most tests first."""
-    workers = str(min(MOST_WORKERS, os.cpu_count() or 1))
+    """Tests of one file share its engines, so they stay on one worker; files in our order, not those with most tests first.
+
+    One worker more than there are cores: tests of flows mostly wait (tests/support/turns.py).
+    """
+    workers = str(min(MOST_WORKERS, (os.cpu_count() or 1) + 1))
     return ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
 
 

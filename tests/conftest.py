@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
 
 from tasks.adapters.prefect_server import CLIENT_SETTINGS, LocalPrefectServer
+from tests.support.turns import Turns
 
 ALLOWED_SKIPS: dict[str, str] = {}
 """Part of a skip's reason -> why CI may skip it all the same."""
@@ -36,6 +38,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 _TURNS = {"e2e": -2, "containers": -4, "rules": -1, "flows": 1}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Turns:
+    return Turns(config, log)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

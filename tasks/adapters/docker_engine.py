@@ -1,7 +1,9 @@
 """A Docker Engine, local or remote: how it is reached, and what its errors mean here. The one place that makes a client.
 
 Where the engine is says the environment, as for the docker command itself: DOCKER_HOST (unix://, tcp://, ssh://),
-DOCKER_TLS_VERIFY and DOCKER_CERT_PATH.
+DOCKER_TLS_VERIFY and DOCKER_CERT_PATH. Only by SSH do we connect in our own way, as the SDK's two ways have their faults:
+paramiko reads no known hosts but the user's own, knows no jump hosts, and is not connected anew once it was cut; its other
+has no timeouts and leaves what ssh said to the terminal.
 """
 
 import os
@@ -9,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import docker
@@ -19,6 +20,7 @@ import requests
 import urllib3
 from docker import DockerClient
 
+from tasks.adapters import docker_ssh
 from tasks.errors import NotFoundError, RefusedError, TransientError
 
 DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
@@ -51,11 +53,6 @@ def engine() -> Engine:
         os.environ.get("DOCKER_TLS_VERIFY", ""),
         os.environ.get("DOCKER_CERT_PATH", ""),
     )
-    if address.startswith("ssh://") and find_spec("paramiko") is None:
-        raise RefusedError(
-            f"asked to reach the Docker engine at {shown(address)}; the package paramiko, by which the SDK speaks SSH, is not"
-            " there; install it beside Bakewell (`pip install paramiko`), or reach the engine by tcp:// with TLS"
-        )
     with translated(f"to reach the Docker engine at {shown(address)}"):
         return _connected(address, secured, os.getpid())
 
@@ -68,19 +65,27 @@ def forget() -> None:
 @cache
 def _connected(address: str, secured: tuple[str, str], process: int) -> Engine:
     """Once a process: a client has connections, which a forked child must not share. `secured` decides how from_env connects."""
-    with closing(_client(OLDEST_API)) as asking:
-        spoken = str(asking.version(api_version=False)["ApiVersion"])
-    client = _client(spoken)
-    client.ping()
     parts = urlsplit(address)
-    machine = parts.hostname or "" if parts.scheme in ("tcp", "http", "https", "ssh") else ""
+    login = docker_ssh.login(address) if parts.scheme == "ssh" else None
+    with closing(_client(OLDEST_API, login)) as asking:
+        spoken = str(asking.version(api_version=False)["ApiVersion"])
+    client = _client(spoken, login)
+    client.ping()
+    if login is not None:
+        return Engine(address, docker_ssh.machine(login), client)
+    machine = parts.hostname or "" if parts.scheme in ("tcp", "http", "https") else ""
     return Engine(address, machine, client)
 
 
-def _client(version: str) -> DockerClient:
+def _client(version: str, login: docker_ssh.Login | None) -> DockerClient:
     """It is told the version: then it asks nothing before it was told, too, to leave what the environment says about the web
     alone (REQUESTS_CA_BUNDLE would take the place of the engine's own authority, a proxy would be asked for it)."""
-    client = docker.from_env(version=version, timeout=ANSWER_SECONDS, max_pool_size=CONNECTIONS)
+    asked: dict[str, Any] = {"version": version, "timeout": ANSWER_SECONDS}
+    if login is None:
+        client = docker.from_env(max_pool_size=CONNECTIONS, **asked)
+    else:
+        client = DockerClient(base_url=DEFAULT_HOST, **asked)  # what goes to its socket is carried
+        client.api.mount("http+docker://", docker_ssh.SshAdapter(login, CONNECTIONS))
     client.api.trust_env = False
     return client
 
@@ -106,6 +111,8 @@ def translated(asked: str) -> Iterator[None]:
             raise RefusedError(f"asked {asked}; the engine answered: {_said(error)}") from error
         raise told_error(asked, _said(error)) from error
     except _LOST as error:
+        if (ended := _ssh_ended(error)) is not None:
+            raise docker_ssh.told_error(asked, ended) from error
         raise TransientError(
             f"asked {asked}; it does not answer: {_shortest(error)}; see that the engine runs and that"
             " DOCKER_HOST (now:"
@@ -126,6 +133,12 @@ def told_error(asked: str, said: str) -> TransientError | RefusedError:
 
 def _said(error: docker.errors.APIError) -> str:
     return str(error.explanation or error).strip()
+
+
+def _ssh_ended(error: BaseException | None) -> docker_ssh.SshEndedError | None:
+    while error is not None and not isinstance(error, docker_ssh.SshEndedError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _shortest(error: BaseException) -> str:

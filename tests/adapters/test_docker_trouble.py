@@ -221,15 +221,6 @@ def seen(ground: Ground) -> Health:
     return ground.fleet.read(ground.environment).groups[0].instances[0].health
 
 
-def test_an_engine_by_ssh_says_what_is_needed(
-    ground: Ground, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DOCKER_HOST", "ssh://me:secret@engine.example")
-    with pytest.raises(RefusedError, match=r"ssh://engine.example;.*paramiko") as refused:
-        ground.fleet.read(ground.environment)
-    assert "secret" not in str(refused.value)
-
-
 # ---- killed half-way -----------------------------------------------------------------------------
 
 APPLY = """
