@@ -26,8 +26,12 @@ def _pushed(stands: ReleaseState) -> dict[str, Any] | None:
         if event.kind == EventKind.PUSH_ACCEPTED:
             body = body_of(event)
             if isinstance(body, PushAccepted) and body.commit == stands.source.commit:
-                told = {"repository": body.repository, "commit": body.commit}
-                return {**told, "subfolder": body.folder}
+                return {
+                    "repository": body.repository,
+                    "commit": body.commit,
+                    "branch": body.ref.removeprefix("refs/heads/"),
+                    "subfolder": body.folder,
+                }
     return None
 
 

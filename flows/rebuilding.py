@@ -14,7 +14,7 @@ from flows.rebuild_source import source_of_release
 from flows.release import ReleaseRequest, release
 from flows.staleness import standing_now
 from tasks.errors import BakewellError
-from tasks.lanes import Lane, LaneKind
+from tasks.lanes import LaneKind
 from tasks.rebuild.rules import followed
 from tasks.stale import Stale
 
@@ -49,10 +49,11 @@ def request_for(stale: Stale, rebuild: str) -> dict[str, Any] | None:
     stands, now = standing_now(stale.service)
     if stands.artifact.digest != stale.digest:
         return None
-    lane = Lane(LaneKind.PATCH, f"{rebuild}: {'; '.join(stale.reasons)}", getpass.getuser())
     return {
         **source_of_release(stands),
-        "lane": lane,
+        "lane": LaneKind.PATCH,
+        "reason": f"{rebuild}: {'; '.join(stale.reasons)}",
+        "by": getpass.getuser(),
         "followed": followed(now, datetime.now(UTC)),
         "fresh": stale.fresh,
     }

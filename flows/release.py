@@ -29,7 +29,7 @@ from tasks.bake.bakery import Baked
 from tasks.errors import NotAdmittedError
 from tasks.evidence import Kind
 from tasks.journal.rules import BakedBody, ReleaseFinished, ReleaseStarted, continue_or_start
-from tasks.lanes import NORMAL_LANE, Lane
+from tasks.lanes import Lane, LaneKind
 from tasks.model import Admission
 from tasks.policy import PolicyInForce
 from tasks.scan.actions import scan_artifact
@@ -60,23 +60,35 @@ class ReleaseRequest(BaseModel, frozen=True):
         description="why it must start even if the service burns its error budget (it mends that); empty = it must not",
         json_schema_extra={"position": 2},
     )
-    lane: Lane = Field(
-        NORMAL_LANE,
+    lane: LaneKind = Field(
+        LaneKind.NORMAL,
         title="Lane",
         description="a rebuild is a patch",
         json_schema_extra={"position": 3},
+    )
+    reason: str = Field(
+        "",
+        title="Reason",
+        description="why it is in that lane",
+        json_schema_extra={"position": 4},
+    )
+    by: str = Field(
+        "",
+        title="By",
+        description="who answers for it; empty = nobody in particular",
+        json_schema_extra={"position": 5},
     )
     followed: dict[str, str] = Field(
         {},
         title="Followed bases",
         description="digest to bake on instead of the one that is written, by reference as it is written",
-        json_schema_extra={"position": 4},
+        json_schema_extra={"position": 6},
     )
     fresh: bool = Field(
         False,
         title="Fresh",
         description="bake although these inputs were baked before: what a build fetches may be another now",
-        json_schema_extra={"position": 5},
+        json_schema_extra={"position": 7},
     )
 
 
@@ -94,7 +106,7 @@ def release(request: ReleaseRequest) -> Released:
         baked = bake(held, spec, folder, request)
         if is_unchanged(held, spec, baked.artifact, places):
             return nothing_to_do(held, baked.artifact, places)
-        name = start(held, spec, folder, baked, request.lane)
+        name = start(held, spec, folder, baked, Lane(request.lane, request.reason, request.by))
         try:
             vouch(held, name, spec, baked, policies)
             for place in places:
