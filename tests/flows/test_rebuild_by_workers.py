@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
@@ -60,12 +60,13 @@ def _scheduled(client: SyncPrefectClient, deployment: UUID) -> list[FlowRun]:
 
 
 def test_releases_run_elsewhere_and_are_waited_for(ground: Ground) -> None:
-    ground.on_base("elsewhere")
+    name = f"s{uuid4().hex[:10]}"  # the server may have served other tests
+    ground.on_base(name)
     moved = ground.move("second")
     with worker(release) as done:
         state = rebuild(through=Through.DEPLOYMENT)
-    assert state.outcomes == {"elsewhere": Rebuilt.PATCHED}, state.done
-    assert base_of(released("elsewhere")) == moved
+    assert state.outcomes == {name: Rebuilt.PATCHED}, state.done
+    assert base_of(released(name)) == moved
     (run,) = done
-    assert run.idempotency_key == f"rebuild:{state.name}:elsewhere"
-    assert started("elsewhere")[-1].lane.reason.startswith(f"{state.name}: its base")
+    assert run.idempotency_key == f"rebuild:{state.name}:{name}"
+    assert started(name)[-1].lane.reason.startswith(f"{state.name}: its base")
