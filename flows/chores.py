@@ -17,6 +17,7 @@ CHORES: Final[tuple[str, ...]] = (
     "flows.waking:wake",
     "flows.delivering:deliver",
     "flows.notifying:notify",
+    "flows.base_watch:watch_bases",
     "flows.zombies:close_zombies",
 )
 """In this order, as module:function, imported when first done. What returns users to safety comes first."""

@@ -59,6 +59,7 @@ for where, words in {
     "policy": "Ask the policies: which there are, what they say of an artifact, and what is waived.",
     "pushes": "List the Git pushes that were accepted, and what became of each.",
     "quarantine": "Say what may not run anywhere: an artifact, what stands on a base, what contains a package.",
+    "rebuild": "Bake what has grown stale anew, and release it; with --plan: what, and why.",
     "trivy": "The scanner: what it knows, and a mirror of it.",
     "up": "Bring up what a team needs, and keep it alive: Prefect's server, a worker, the receiver, the keeper.",
     "worker": "Take runs on this machine, for a server elsewhere; drains when told to stop.",

@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from flows.command import Exit, show
+from flows.standing import bases_in_force
 from flows.story import Tone, tell
 from tasks import platforms
 from tasks.adapters.service_file import read_service
@@ -17,6 +18,7 @@ from tasks.bake.bakery import bake as bake_into
 from tasks.bake.check import Checked
 from tasks.bake.check import check as checked_twice
 from tasks.bake.differences import Unlike
+from tasks.journal.rules import fold
 
 SHOWN_AT_MOST = 25
 Json = Annotated[bool, Parameter(name="--json", negative="")]
@@ -47,7 +49,8 @@ def bake(path: Path, *, check: Flag = False, json: Json = False) -> int:
         found = checked_twice(spec, folder, cache, say)
         show(json, lambda: check_json(found), lambda: Group(*map(Text, check_lines(found))))
         return Exit.DONE if found.is_reproducible else Exit.REFUSED
-    baked = bake_into(spec, folder, platforms.store_for(spec), cache, say)
+    followed = bases_in_force(fold(platforms.journal().events(spec.service)), spec.service)
+    baked = bake_into(spec, folder, platforms.store_for(spec), cache, say, followed=followed)
     show(json, lambda: baked_json(baked), lambda: Group(*map(Text, baked_lines(baked))))
     return Exit.DONE
 

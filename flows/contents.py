@@ -51,6 +51,12 @@ def contents_of(
     return _with_packages(inside, found) if QuarantineKind.PACKAGE in kinds else inside
 
 
+def image_layers(artifact: Artifact) -> tuple[str, ...]:
+    """Diff ids, lowest first. RefusedError if it is not there, or no image."""
+    store = platforms.store(artifact.repository)
+    return _image_layers(store, oci.checked_manifest(store.manifest(artifact.digest)))
+
+
 def layers_of_base(repository: str, digest: str) -> tuple[tuple[str, ...], ...]:
     """The diff ids of a base image; of every platform's, if it is an index. Empty if it is no container image.
 

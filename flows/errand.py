@@ -8,6 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from flows.admission import admit, refusal
 from flows.bypassing import goes_past, has_gone_past
 from flows.heal import settle, take_over
+from flows.patching import as_patched
 from flows.planning import serving_group
 from flows.policies import policy_of
 from flows.stopped import StoppedError
@@ -69,6 +70,7 @@ def prepare(held: Tenure, release: str, environment: str) -> Errand:
     state = held.environment_state()
     stable = state.stable if state else None
     policy = policy_of(told.spec, environment)
+    place = as_patched(place, told.lane, policy.policy.rebuild)
     admitted = _admit(told, stable, policy)
     chosen = (
         ()

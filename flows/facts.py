@@ -1,19 +1,22 @@
 """What is known of an artifact, gathered for the rule that judges it."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
 
 from flows.quarantine import quarantined
 from tasks import platforms
 from tasks.admit.quarantine import grounds
 from tasks.admit.rules import Facts
 from tasks.evidence import Checked, Dossier, Kind, Proof
+from tasks.journal.rebuilds import BasesSeen
 from tasks.journal.rules import BakedBody, EventKind, body_of
 from tasks.policy import Policy, RequiredKind
 from tasks.sign.provenance import read_provenance
 from tasks.sign.rules import newest_scan
 from tasks.sign.statements import promoted_in, tested_in
 
+ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 # The most telling first: what was moved or altered on purpose must not be hidden by what is merely somebody else's.
 WORST_FIRST = (
     Proof.MOVED,
@@ -55,11 +58,18 @@ def checked(dossier: Dossier, kind: Kind) -> Checked:
 
 
 def bases_known_since() -> Mapping[str, datetime]:
-    """When each base was first baked on, by any service of this journal."""
+    """When each base was first baked on, by any service of this journal, or first seen behind the tag of one. What was baked
+    here itself is as old as what it stands on: whatever could be wrong with it came from there."""
     found: dict[str, datetime] = {}
     for event in platforms.journal().events():
-        if event.kind == EventKind.BAKED:
-            body = body_of(event)
-            if isinstance(body, BakedBody) and body.base:
-                found.setdefault(body.base, event.at)
+        if event.kind not in (EventKind.BAKED, EventKind.BASES_SEEN):
+            continue
+        body = body_of(event)
+        if isinstance(body, BasesSeen):
+            for one in body.seen:
+                found.setdefault(one.digest, event.at)
+        elif isinstance(body, BakedBody):
+            since = found.setdefault(body.base, event.at) if body.base else ALWAYS
+            made = body.artifact.digest
+            found[made] = max(since, found.get(made, since))
     return found

@@ -22,10 +22,11 @@ from tasks.journal.events import (
 from tasks.journal.events import EventKind as Kind
 from tasks.journal.line import LineResumed, LineStopped
 from tasks.journal.pushes import PushDropped
-from tasks.journal.rebuilds import RebuildDone, RebuildFinished, Rebuilt
+from tasks.journal.rebuilds import RebuildDone, RebuildFinished
 from tasks.journal.waits import ReleaseWaits, WaitKind
 from tasks.notices import Level, Notice
 from tasks.ports import Event
+from tasks.stale import Rebuilt
 
 TELLING = frozenset(
     {

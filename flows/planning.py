@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.policies import check_policies
+from flows.standing import bases_in_force
 from flows.words import duration
 from tasks import platforms
 from tasks.adapters.service_file import read_service
@@ -62,9 +63,10 @@ def planned(path: Path, to: str) -> list[EnvironmentPlan]:
     """For every environment up to `to`. Bakes nothing: an artifact that is not known yet has no digest to show."""
     spec, folder = read_service(path)
     check_policies(spec, environments_until(spec, to))
-    known = known_artifact(spec, folder, platforms.store_for(spec))
-    artifact = known or Artifact(spec.service, UNBAKED, spec.repository or "")
     state = fold(platforms.journal().events(spec.service))
+    followed = bases_in_force(state, spec.service)
+    known = known_artifact(spec, folder, platforms.store_for(spec), followed)
+    artifact = known or Artifact(spec.service, UNBAKED, spec.repository or "")
     release = continue_or_start(state, spec.service, artifact).release
     places = spec.environments[: len(environments_until(spec, to))]
     return [_planned(place, spec, state, artifact, release) for place in places]

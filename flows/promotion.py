@@ -26,6 +26,7 @@ from tasks.journal.passage import newer_than, superseded
 from tasks.journal.rules import ReleaseFinished, ReleaseStarted, ReleaseState, fold
 from tasks.model import Verdict
 from tasks.service import EnvironmentSpec
+from tasks.sign.actions import tag_promoted
 
 
 @flow(flow_run_name="promote {service} {release}", persist_result=False)
@@ -52,7 +53,7 @@ def go_on(service: str, release: str, to: str, despite_burn: str) -> Released:
         _ensure_forward(held, told, places)
         if told.outcome is not None or told.flow_run != _run():
             known = (told.source, told.spec, told.artifact, told.reused_bake)
-            started = ReleaseStarted(*known, lane=told.lane)
+            started = ReleaseStarted(*known, lane=told.lane, folder=told.folder, bases=told.bases)
             take_up(held, release, started, to, despite_burn)
         return carry(held, release, places, despite_burn)
 
@@ -90,6 +91,8 @@ def carry(held: Tenure, release: str, places: Sequence[str], despite_burn: str) 
             for place in going:
                 enter(held, release, place)
             roll_out_wave(held, told, going, despite_burn)
+        if places[-1] == told.spec.environments[-1].name:
+            tag_promoted(told.artifact)
     return _finish(held, told, f"promoted in {', '.join(places)}")
 
 

@@ -16,6 +16,7 @@ from flows.planning import environments_until
 from flows.policies import check_policies
 from flows.progress import name_run
 from flows.promotion import carry, ending, go_on, take_up, taken_up_before
+from flows.standing import bases_in_force, on_tags
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from flows.unchanged import Released, is_unchanged, nothing_to_do
@@ -110,6 +111,18 @@ class ReleaseRequest(BaseModel, frozen=True):
         description="of the repository: the folder that holds service.yaml",
         json_schema_extra={"position": 10},
     )
+    followed: dict[str, str] = Field(
+        {},
+        title="Followed bases",
+        description="digest to bake on instead of the one that is written, by reference as it is written",
+        json_schema_extra={"position": 11},
+    )
+    fresh: bool = Field(
+        False,
+        title="Fresh",
+        description="bake although these inputs were baked before: what a build fetches may be another now",
+        json_schema_extra={"position": 12},
+    )
 
     @property
     def what(self) -> str:
@@ -146,7 +159,7 @@ def release_from(path: Path, request: ReleaseRequest) -> Released:
     policies = check_policies(spec, places)
     check_lane(request.chosen_lane, policies.values())
     with tenure(platforms.journal(), spec.service, "", "release") as held:
-        baked = bake(held, spec, folder)
+        baked = bake(held, spec, folder, request)
         if is_unchanged(held, spec, baked.artifact, places):
             return nothing_to_do(held, baked.artifact, places)
         name = start(held, spec, folder, baked, request)
@@ -155,10 +168,13 @@ def release_from(path: Path, request: ReleaseRequest) -> Released:
         return carry(held, name, places, request.despite_burn)
 
 
-def bake(held: Tenure, spec: ServiceSpec, folder: Path) -> Baked:
-    """The artifact of what is in the folder now. A new one is journalled with the source it came from, and so is a base that
-    was never seen here: policies may let it wait."""
-    baked = bake_artifact(str(folder), spec)
+def bake(held: Tenure, spec: ServiceSpec, folder: Path, request: ReleaseRequest) -> Baked:
+    """The artifact of what is in the folder now, on the bases that are followed. A new one is journalled with the source it
+    came from, and so is a base that was never seen here: policies may let it wait."""
+    followed = {**bases_in_force(held.state(), spec.service), **request.followed}
+    baked = bake_artifact(str(folder), spec, followed, request.fresh)
+    if moved := on_tags(baked.bases):
+        tell(f"{moved}; service.yaml still names another", where=spec.service)
     known = bases_known_since()
     for number, base in enumerate(baked.materials.bases or ("",)):
         if (number == 0 and not baked.reused) or (base and base not in known):
@@ -175,7 +191,12 @@ def start(
     found = continue_or_start(held.state(), spec.service, baked.artifact)
     source = source_of(folder)
     name_run(f"release {spec.service} {found.release}")
-    started = ReleaseStarted(source, spec, baked.artifact, baked.reused, lane=request.chosen_lane)
+    started = ReleaseStarted(
+        *(source, spec, baked.artifact, baked.reused),
+        lane=request.chosen_lane,
+        folder=str(folder.absolute()) if request.folder else "",
+        bases=baked.bases,
+    )
     take_up(held, found.release, started, request.to, request.despite_burn)
     words = ("continues as" if found.resumed else "starts as", found.release, str(started.lane))
     tell(f"{' '.join(filter(None, words))} from {source}", where=spec.service)

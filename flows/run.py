@@ -16,6 +16,7 @@ from tasks.lanes import LaneKind
 
 if TYPE_CHECKING:
     from flows.drifting import EnvironmentDrift
+    from flows.rebuild_state import RebuildState
     from flows.replacement import Replaced
     from flows.unchanged import Released
     from tasks.evidence import Quarantine
@@ -111,6 +112,13 @@ def run_drift(service: str, heal: bool) -> "list[EnvironmentDrift]":
         from flows.drift import drift
 
         return drift(service, heal)
+
+
+def run_rebuild(service: str, at_once: int) -> "RebuildState":
+    with prefect_is_there():
+        from flows.rebuild import rebuild
+
+        return rebuild(service, at_once)
 
 
 def run_replacement(quarantine: "Quarantine", wait_seconds: float) -> "list[Replaced]":

@@ -6,12 +6,14 @@ from pathlib import Path
 from flows.heal import heal_environment
 from flows.planning import environments_until
 from flows.policies import check_policies
+from flows.standing import bases_in_force
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from tasks import platforms
 from tasks.adapters.service_file import read_service
 from tasks.bake.bakery import known_artifact
 from tasks.evidence import Kind
+from tasks.journal.rules import fold
 from tasks.model import Artifact
 from tasks.service import ServiceSpec
 from tasks.sign import evidence
@@ -31,7 +33,8 @@ def released_already(path: Path, to: str) -> Released | None:
     spec, folder = read_service(path)
     places = environments_until(spec, to)
     check_policies(spec, places)
-    artifact = known_artifact(spec, folder, platforms.store_for(spec))
+    followed = bases_in_force(fold(platforms.journal().events(spec.service)), spec.service)
+    artifact = known_artifact(spec, folder, platforms.store_for(spec), followed)
     if artifact is None:
         return None
     with tenure(platforms.journal(), spec.service, "", "release") as held:

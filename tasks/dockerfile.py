@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from tasks.recipes import PROXIES, DockerfileBake
+from tasks.references import parse_reference
 
 SCRATCH: Final = "scratch"
 HUB: Final = "docker.io"
@@ -107,6 +108,14 @@ def examine(
         faults.append(Fault(1, f"has no stage {bake.target!r} (`bake.target`); stages: {names}"))
     base = (chosen.base if chosen else None) or SCRATCH
     return Images(base, tuple(sorted(set(named) - {base}))), tuple(sorted(set(faults)))
+
+
+def tagged(instructions: Sequence[Instruction]) -> tuple[str, ...]:
+    """References with a tag beside the digest, as they are written in FROM and COPY --from: what a rebuild can follow. One
+    that is put together from variables follows nothing."""
+    named = (wanted.partition(" ")[0] for _, wanted, _ in _named_images("", instructions))
+    pinned = dict.fromkeys(one for one in named if _PINNED.fullmatch(one))
+    return tuple(one for one in pinned if parse_reference(one).tag)
 
 
 def canonical(reference: str) -> str:

@@ -31,7 +31,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _REFERRERS_TAG = re.compile(r"sha256-[0-9a-f]{64}")
 _EVIDENCE_TAG = re.compile(r"sha256-(?P<hex>[0-9a-f]{64})(\.[a-z]+)?")
-_MOVING_TAG = re.compile(rf"{_EVIDENCE_TAG.pattern}|k-[0-9a-f]+|[0-9]+")
+_MOVING_TAG = re.compile(rf"{_EVIDENCE_TAG.pattern}|k-[0-9a-f]+|[0-9]+|.+-promoted")
 _EVIDENCE_SUFFIXES = (".sig", ".att", ".sbom")
 
 
@@ -68,7 +68,7 @@ def checked_tag(tag: str) -> str:
 
 def may_move(tag: str) -> bool:
     """Whether machines keep this tag: lists of evidence and signatures, what a bake finds its inputs by (`k-…`), the
-    schema of a database (a number). All others are for people: set once, they never stand for another digest."""
+    schema of a database (a number), what was last promoted of a service (`hello-promoted`). All others are for people: set once, they never stand for another digest."""
     return _MOVING_TAG.fullmatch(tag) is not None
 
 

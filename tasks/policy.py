@@ -116,6 +116,30 @@ class RequiredKind(StrEnum):
     SCAN = "scan"
 
 
+class RebuildRule(Part):
+    """When the weekly rebuild takes a service up, and how its patches are rolled out."""
+
+    max_age_days: float | None = Field(
+        None, gt=0, description="what was baked longer ago is rebuilt though nothing moved"
+    )
+    fixes: tuple[Severity, ...] = Field(
+        (Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM),
+        description="a fix for these is reason enough, where building anew can bring it",
+    )
+    soak_share: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="of `observe.minimum_seconds`: a patch that nobody wrote may need less; what must be seen stays",
+    )
+    batch: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="services of a lower batch are rebuilt first, all of them: the risky ones last",
+    )
+
+
 class WaiverStatus(StrEnum):
     """As OpenVEX says it: it does us no harm; or it does, and somebody takes the risk for a while."""
 
@@ -201,6 +225,7 @@ class Policy(Part):
         (),
         description="days on which no release enters any environment under this policy; it waits",
     )
+    rebuild: RebuildRule = Field(RebuildRule(), description="of the weekly rebuild")
     waivers: tuple[Waiver, ...] = Field((), description="findings that may run all the same")
     vex: tuple[VexFile, ...] = Field((), description="OpenVEX documents that count as waivers")
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
+from tasks.references import TAG, by_digest
 from tasks.settings import KINDS, Contradiction, Variable, shown_address
 from tasks.settings import Part as _Part
 
@@ -17,7 +18,7 @@ HOST: Final = (
     r"(localhost|\[[0-9a-f:]+\](?=:)|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+(?=:))(:\d{1,5})?"
 )
 NAME: Final = r"(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+"
-BASE: Final = re.compile(rf"scratch|(layout:[^@]+|{HOST}{NAME})@sha256:[0-9a-f]{{64}}")
+BASE: Final = re.compile(rf"scratch|(layout:[^@]+|{HOST}{NAME}(:{TAG})?)@sha256:[0-9a-f]{{64}}")
 PROXIES: Final = frozenset(
     f"{scheme}_PROXY" for scheme in ("HTTP", "HTTPS", "FTP", "NO", "ALL", "SOCKS")
 )
@@ -59,7 +60,8 @@ class Bake(_Run):
 
     base: str = Field(
         "scratch",
-        description="`scratch`, `host/name@sha256:…` or `layout:folder@sha256:…`; by digest only",
+        description="`scratch`, `host/name@sha256:…` or `layout:folder@sha256:…`; by digest. With a tag before it"
+        " (`host/name:12@sha256:…`) the weekly rebuild follows that tag",
     )
     files: dict[str, str] = Field(
         description="file or folder beside service.yaml -> absolute path in the artifact",
@@ -83,7 +85,7 @@ class Bake(_Run):
         if not BASE.fullmatch(value):
             raise ValueError(
                 f"found {shown_address(value)}; allowed: `scratch`, `host[:port]/name@sha256:…` or `layout:folder@sha256:…`,"
-                " by digest because a tag can move"
+                " by digest because a tag can move; a tag may stand before it (`name:12@sha256:…`) for rebuilds to follow"
             )
         return value
 
@@ -180,5 +182,5 @@ Recipe = Annotated[
 
 
 def named_base(recipe: Bake | DockerfileBake) -> str:
-    """The base that service.yaml names, as it names it; empty where a Dockerfile does."""
-    return recipe.base if isinstance(recipe, Bake) else ""
+    """The base that service.yaml names, without a tag; empty where a Dockerfile does."""
+    return by_digest(recipe.base) if isinstance(recipe, Bake) else ""

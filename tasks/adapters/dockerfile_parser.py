@@ -21,10 +21,11 @@ def read_dockerfile(path: Path) -> tuple[str, tuple[Instruction, ...]]:
         raise InvalidInputError(
             f"asked to bake {path}; it cannot be read: {error}; correct `bake.dockerfile` in service.yaml"
         ) from error
-    return text, _instructions(text, path)
+    return text, instructions_of(text, path)
 
 
-def _instructions(text: str, path: Path) -> tuple[Instruction, ...]:
+def instructions_of(text: str, path: Path) -> tuple[Instruction, ...]:
+    """Of a Dockerfile's text; `path` is for messages."""
     try:
         import dockerfile  # late: it brings Go's runtime into the process
     except ImportError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tasks.adapters.settings_file import FileKind, read_settings, refused
 from tasks.adapters.yaml_places import Document, Problem
 from tasks.recipes import Bake, DockerfileBake
+from tasks.references import parse_reference
 from tasks.service import ServiceSpec
 
 FILE = "service.yaml"
@@ -55,7 +56,7 @@ def _absent_for_files(bake: Bake, document: Document, folder: Path) -> Iterator[
     if wanted is not None and (wrong := _wrong_file(folder, wanted)):
         place = document.places["bake", "requirements"]
         yield Problem(place, f"bake.requirements: {wanted!r} {wrong}")
-    base = bake.base.partition("@")[0]
+    base = parse_reference(bake.base).repository
     layout = base.removeprefix("layout:")
     if layout != base and _wrong_file(folder, f"{layout}/index.json", anywhere=True):
         place = document.places["bake", "base"]

@@ -1,5 +1,6 @@
 """The Prefect task of this room: connect, bake, return."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from prefect import task
@@ -13,8 +14,12 @@ from tasks.service import ServiceSpec
 
 
 @task(cache_policy=NO_CACHE, task_run_name="bake {spec.service}", **PATIENTLY)
-def bake_artifact(folder: str, spec: ServiceSpec) -> Baked:
-    """The artifact of what is in `folder` now; known inputs are found again. Wheels are kept in the home."""
+def bake_artifact(
+    folder: str, spec: ServiceSpec, followed: Mapping[str, str], fresh: bool
+) -> Baked:
+    """The artifact of what is in `folder` now, on the bases that are followed; known inputs are found again unless it must be
+    `fresh`. Wheels are kept in the home."""
     store = platforms.store_for(spec)
     cache = platforms.home() / "cache"
-    return bake(spec, Path(folder), store, cache, get_run_logger().info)
+    say = get_run_logger().info
+    return bake(spec, Path(folder), store, cache, say, fresh=fresh, followed=followed)

@@ -1,12 +1,13 @@
 """The recipe of files: base + files + locked Python packages, packed without executing anything."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.adapters import wheels
 from tasks.adapters.bring import bring_blob
 from tasks.bake import rules
-from tasks.bake.base import read_base
+from tasks.bake.base import base_used, read_base
 from tasks.bake.kitchen import Dish, Kitchen
 from tasks.bake.layers import pack
 from tasks.bake.lock import LockedPackage, locked_packages
@@ -14,12 +15,13 @@ from tasks.bake.tree import read_files, read_tree
 from tasks.errors import InvalidInputError
 from tasks.materials import Ingredient, Materials
 from tasks.recipes import Bake
+from tasks.references import BaseUsed, at_digest, by_digest
 from tasks.service import ServiceSpec
 
 
 @dataclass(frozen=True)
 class Assembly:
-    """The inputs of one bake, read and hashed; nothing was written yet."""
+    """The inputs of one bake, read and hashed; nothing was written yet. `recipe` names the base that is really used."""
 
     spec: ServiceSpec
     recipe: Bake
@@ -27,6 +29,7 @@ class Assembly:
     entries: tuple[rules.Entry, ...]
     packages: tuple[LockedPackage, ...]
     key: str
+    bases: tuple[BaseUsed, ...]
 
     @property
     def summary(self) -> str:
@@ -66,7 +69,7 @@ class Assembly:
     def materials(self, cache: Path) -> Materials:
         """After the bake: the wheels that were used are in the cache then."""
         return Materials(
-            self.recipe.base,
+            by_digest(self.recipe.base),
             tuple(_ingredient(one, cache) for one in self.packages),
             tuple(
                 (f"/{one.path}", one.content)
@@ -77,12 +80,18 @@ class Assembly:
         )
 
 
-def read_assembly(spec: ServiceSpec, recipe: Bake, folder: Path) -> Assembly:
-    """What is wrong with the inputs is refused here."""
+def read_assembly(
+    spec: ServiceSpec, recipe: Bake, folder: Path, followed: Mapping[str, str]
+) -> Assembly:
+    """What is wrong with the inputs is refused here. On a followed base the key is the one that naming it would give."""
+    written = recipe.base
+    recipe = recipe.model_copy(update={"base": at_digest(written, followed)})
+    spec = spec.model_copy(update={"bake": recipe})
+    used = base_used(written, recipe.base.rpartition("@")[2], folder)
     entries = read_files(folder, recipe.files)
     packages = _locked(folder, recipe.requirements)
     key = rules.content_key(spec, entries, packages, wheels.interpreter())
-    return Assembly(spec, recipe, folder, entries, packages, key)
+    return Assembly(spec, recipe, folder, entries, packages, key, (used,) if used else ())
 
 
 def _locked(folder: Path, requirements: str | None) -> tuple[LockedPackage, ...]:

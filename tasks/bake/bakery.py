@@ -2,9 +2,11 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from tasks import oci, platforms
 from tasks.bake import rules
@@ -17,6 +19,7 @@ from tasks.materials import Materials
 from tasks.model import Artifact
 from tasks.ports import ArtifactStore
 from tasks.recipes import DockerfileBake
+from tasks.references import BaseUsed
 from tasks.service import ServiceSpec
 
 
@@ -33,7 +36,7 @@ class BakedLayer:
 class Baked:
     """What came of a bake. `reused`: the inputs were known, nothing was written. `content_key` is 64 hex digits.
 
-    `materials`: what went in, for its provenance.
+    `materials`: what went in, for its provenance. `bases`: those of them that a rebuild can follow.
     """
 
     artifact: Artifact
@@ -43,6 +46,7 @@ class Baked:
     layers: tuple[BakedLayer, ...]
     started_at: datetime
     materials: Materials
+    bases: tuple[BaseUsed, ...] = ()
 
 
 def bake(
@@ -54,15 +58,17 @@ def bake(
     open_store: OpenStore = platforms.store,
     *,
     fresh: bool = False,
+    followed: Mapping[str, str] = MappingProxyType({}),
 ) -> Baked:
     """Bake the service in `folder` into `store`. Wheels are kept in `cache`, so that the next bake needs no index.
 
     All inputs are read and hashed first: what is wrong with them is refused before anything is written. A file
     ignored by Git but named in `files` is baked, too. `fresh`: bake even what is known, with nothing from a build cache.
+    `followed`: digests to stand on instead of those written, by reference as written (tasks/references.py).
     """
     started, started_at = time.monotonic(), datetime.now(UTC)
     say = on_progress or (lambda _: None)
-    inputs = read_inputs(spec, folder)
+    inputs = read_inputs(spec, folder, followed)
     say(inputs.summary)
     known = None if fresh else _known(inputs.key, store)
     if known:
@@ -80,20 +86,36 @@ def bake(
         _layers(store, dish.digest),
         started_at,
         replace(inputs.materials(cache), builder=dish.builder),
+        inputs.bases,
     )
 
 
-def known_artifact(spec: ServiceSpec, folder: Path, store: ArtifactStore) -> Artifact | None:
+def known_artifact(
+    spec: ServiceSpec,
+    folder: Path,
+    store: ArtifactStore,
+    followed: Mapping[str, str] = MappingProxyType({}),
+) -> Artifact | None:
     """What a bake of these inputs made before, if it did. Writes nothing, and asks no engine."""
-    digest = _known(read_inputs(spec, folder).key, store)
+    digest = _known(read_inputs(spec, folder, followed).key, store)
     return Artifact(spec.service, digest, store.repository) if digest else None
 
 
-def read_inputs(spec: ServiceSpec, folder: Path) -> Inputs:
-    """As the recipe has them, in `folder` as it is now."""
+def makes(spec: ServiceSpec, folder: Path, artifact: Artifact, followed: Mapping[str, str]) -> bool:
+    """Would a bake of what is in `folder` now have the very inputs that the artifact was baked from? Writes nothing."""
+    store = platforms.store(artifact.repository)
+    manifest = oci.checked_manifest(store.manifest(artifact.digest))
+    config = json.loads(store.blob(manifest["config"]["digest"]))
+    return rules.baked_from(config) == read_inputs(spec, folder, followed).key
+
+
+def read_inputs(
+    spec: ServiceSpec, folder: Path, followed: Mapping[str, str] = MappingProxyType({})
+) -> Inputs:
+    """As the recipe has them, in `folder` as it is now, on bases as they are followed."""
     if isinstance(spec.bake, DockerfileBake):
-        return read_build(spec, spec.bake, folder)
-    return read_assembly(spec, spec.bake, folder)
+        return read_build(spec, spec.bake, folder, followed)
+    return read_assembly(spec, spec.bake, folder, followed)
 
 
 def _known(key: str, store: ArtifactStore) -> str | None:

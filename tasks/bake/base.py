@@ -8,16 +8,23 @@ from tasks import oci
 from tasks.bake.rules import SCRATCH, Base, checked_base, platform_manifest
 from tasks.errors import InvalidInputError
 from tasks.ports import ArtifactStore
+from tasks.references import BaseUsed, parse_reference
 
 OpenStore = Callable[[str], ArtifactStore]
 
 
 def repository_of(reference: str, folder: Path) -> str:
     """`layout:` folders are meant relative to service.yaml."""
-    repository = reference.rpartition("@")[0]
+    repository = parse_reference(reference).repository
     if not repository.startswith("layout:"):
         return repository
     return f"layout:{(folder / repository.removeprefix('layout:')).resolve()}"
+
+
+def base_used(written: str, digest: str, folder: Path) -> BaseUsed | None:
+    """How it can be followed; None if it has no tag. `written` is as in service.yaml, before anything was followed."""
+    tag = parse_reference(written).tag
+    return BaseUsed(written, repository_of(written, folder), tag, digest) if tag else None
 
 
 def read_base(

@@ -1,12 +1,14 @@
 """The recipe of a Dockerfile: a Docker engine builds, and what it built is made the same for the same inputs."""
 
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from tasks.adapters import docker_build, docker_buildx
 from tasks.adapters.bring import bring_blob
-from tasks.adapters.dockerfile_parser import read_dockerfile
+from tasks.adapters.dockerfile_parser import instructions_of, read_dockerfile
 from tasks.adapters.dockerignore import kept_paths
 from tasks.bake import leaks, normal, rules
 from tasks.bake.base import read_base
@@ -15,10 +17,11 @@ from tasks.bake.layers import pack
 from tasks.bake.normaliser import normalise
 from tasks.bake.takeout import BuiltParts, staged, take_out
 from tasks.bake.tree import read_context
-from tasks.dockerfile import SCRATCH, Fault, Images, examine
+from tasks.dockerfile import SCRATCH, Fault, Images, canonical, examine, tagged
 from tasks.errors import InvalidInputError, RefusedError
 from tasks.materials import Materials
 from tasks.recipes import DockerfileBake
+from tasks.references import BaseUsed, parse_reference
 from tasks.service import ServiceSpec
 
 CONTEXT = "context"
@@ -26,7 +29,8 @@ CONTEXT = "context"
 
 @dataclass(frozen=True)
 class Build:
-    """The inputs of one bake, read and hashed; nothing was written yet, and no engine was asked."""
+    """The inputs of one bake, read and hashed; nothing was written yet, and no engine was asked. `text`: the Dockerfile on
+    followed bases; None where it is built as it is written."""
 
     spec: ServiceSpec
     recipe: DockerfileBake
@@ -34,6 +38,8 @@ class Build:
     entries: tuple[rules.Entry, ...]
     images: Images
     key: str
+    bases: tuple[BaseUsed, ...]
+    text: bytes | None = None
 
     @property
     def summary(self) -> str:
@@ -45,7 +51,7 @@ class Build:
         sought = {name: leaks.needles(name, one.value) for name, one in secrets.items()}
         base, base_store = read_base(self.images.base, self.folder, kitchen.open_store)
         context = kitchen.work / CONTEXT
-        pack(CONTEXT, self.entries, context)
+        pack(CONTEXT, self._entries(kitchen.work), context)
         with staged(kitchen, self.spec.service) as staging:
             docker_build.fetch_images(self._pulled(), kitchen.say)
             order = self._order(context, staging.name, staging.tag, kitchen.fresh)
@@ -63,6 +69,15 @@ class Build:
         kitchen.put(layers)
         config = self._configuration(base, parts, layers)
         return Dish(kitchen.serve(base, config, layers, self.key), built.builder)
+
+    def _entries(self, work: Path) -> tuple[rules.Entry, ...]:
+        if self.text is None:
+            return self.entries
+        followed, at = work / "Dockerfile", _inside(self.recipe)
+        followed.write_bytes(self.text)
+        return tuple(
+            replace(one, origin=followed) if one.path == at else one for one in self.entries
+        )
 
     def _pulled(self) -> tuple[str, ...]:
         return tuple(one for one in (self.images.base, *self.images.others) if one != SCRATCH)
@@ -99,16 +114,48 @@ class Build:
         return Materials(self.images.base, files=told, images=self.images.others)
 
 
-def read_build(spec: ServiceSpec, recipe: DockerfileBake, folder: Path) -> Build:
-    """InvalidInputError names everything that speaks against the Dockerfile, with its line."""
+def read_build(
+    spec: ServiceSpec, recipe: DockerfileBake, folder: Path, followed: Mapping[str, str]
+) -> Build:
+    """InvalidInputError names everything that speaks against the Dockerfile, with its line. On followed bases it is what it
+    would be if they were written in the Dockerfile."""
     path = folder / recipe.dockerfile
     text, instructions = read_dockerfile(path)
+    bases = tuple(_bases(tagged(instructions), followed))
+    is_followed = any(one.was_followed for one in bases)
+    if is_followed:
+        text = _on(bases, text)
+        instructions = instructions_of(text, path)
     images, faults = examine(text, instructions, recipe)
     if faults:
         raise _refused(path, faults)
     context = folder / recipe.context
     entries = read_context(context, kept_paths(context, _inside(recipe)))
-    return Build(spec, recipe, folder, entries, images, rules.build_key(spec, recipe, entries))
+    raw = text.encode() if is_followed else None
+    if raw is not None:
+        entries = tuple(_with(one, raw) if one.path == _inside(recipe) else one for one in entries)
+    key = rules.build_key(spec, recipe, entries)
+    return Build(spec, recipe, folder, entries, images, key, bases, raw)
+
+
+def _bases(written: Sequence[str], followed: Mapping[str, str]) -> Iterator[BaseUsed]:
+    """Short names are the hub's."""
+    for one in written:
+        found = parse_reference(one)
+        digest = followed.get(one, found.digest)
+        repository = canonical(one).rpartition("@")[0]
+        yield BaseUsed(one, repository, found.tag, digest)
+
+
+def _on(bases: Sequence[BaseUsed], text: str) -> str:
+    """The Dockerfile with the digests that are followed."""
+    for one in bases:
+        text = text.replace(one.written, f"{one.written.rpartition('@')[0]}@{one.digest}")
+    return text
+
+
+def _with(entry: rules.Entry, raw: bytes) -> rules.Entry:
+    return replace(entry, content=hashlib.sha256(raw).hexdigest(), size=len(raw))
 
 
 def _inside(recipe: DockerfileBake) -> str:

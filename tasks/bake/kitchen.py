@@ -14,6 +14,7 @@ from tasks.bake.base import OpenStore
 from tasks.errors import RefusedError
 from tasks.materials import Materials
 from tasks.ports import ArtifactStore
+from tasks.references import BaseUsed
 
 Say = Callable[[str], None]
 ABANDONED_SECONDS = 24 * 3600.0
@@ -61,6 +62,10 @@ class Inputs(Protocol):
 
     @property
     def summary(self) -> str: ...
+
+    @property
+    def bases(self) -> tuple[BaseUsed, ...]:
+        """Those of them that a rebuild can follow."""
 
     def make(self, kitchen: Kitchen) -> Dish: ...
 

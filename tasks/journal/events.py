@@ -14,7 +14,7 @@ from tasks.evidence import Quarantine, QuarantineKind
 from tasks.inspection import Drift
 from tasks.journal.line import LineResumed, LineStopped, Notified, Repaid
 from tasks.journal.pushes import PushAccepted, PushDropped, PushEnded, PushTaken
-from tasks.journal.rebuilds import RebuildDone, RebuildFinished, RebuildPlanned
+from tasks.journal.rebuilds import BasesSeen, RebuildDone, RebuildFinished, RebuildPlanned
 from tasks.journal.samples import PACKED, packed, unpacked
 from tasks.journal.waits import Rejected, ReleaseWaits, WaitEnded
 from tasks.lanes import NORMAL_LANE, Lane
@@ -30,6 +30,7 @@ from tasks.model import (
     Verdict,
 )
 from tasks.ports import Event, Journal
+from tasks.references import BaseUsed
 from tasks.service import ServiceSpec
 
 
@@ -70,6 +71,7 @@ class EventKind(StrEnum):
     REBUILD_PLANNED = "rebuild planned"
     REBUILD_DONE = "rebuild done"
     REBUILD_FINISHED = "rebuild finished"
+    BASES_SEEN = "bases seen"
 
 
 EVERY_SERVICE: Final = ""
@@ -99,7 +101,8 @@ class BakedBody:
 @dataclass(frozen=True)
 class ReleaseStarted:
     """Also when a release is taken up again: the newest line counts. `flow_run` is the Prefect run that does it, empty outside
-    one; `to` the last environment it shall reach (empty: all); `despite_burn` as it was asked for."""
+    one; `to` the last environment it shall reach (empty: all); `despite_burn` as it was asked for. `folder` is where
+    service.yaml was (empty: in a checkout); `bases`: those that can be followed."""
 
     source: Source
     spec: ServiceSpec
@@ -109,6 +112,8 @@ class ReleaseStarted:
     to: str = ""
     despite_burn: str = ""
     lane: Lane = NORMAL_LANE
+    folder: str = ""
+    bases: tuple[BaseUsed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -286,6 +291,7 @@ Body = (
     | RebuildPlanned
     | RebuildDone
     | RebuildFinished
+    | BasesSeen
 )
 
 BODIES: Final[dict[EventKind, type[Body]]] = {
@@ -323,6 +329,7 @@ BODIES: Final[dict[EventKind, type[Body]]] = {
     EventKind.REBUILD_PLANNED: RebuildPlanned,
     EventKind.REBUILD_DONE: RebuildDone,
     EventKind.REBUILD_FINISHED: RebuildFinished,
+    EventKind.BASES_SEEN: BasesSeen,
 }
 KINDS: Final = {body: kind for kind, body in BODIES.items()}
 

@@ -1,25 +1,8 @@
-"""What the journal says of rebuilds: what was found stale, and what became of each service. Pure."""
+"""What the journal says of rebuilds: what was found stale, what became of each service, which digests bases had when. Pure."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-
-@dataclass(frozen=True)
-class Stale:
-    """A service to rebuild: each reason a sentence; `after` are services whose artifacts it stands on."""
-
-    service: str
-    reasons: tuple[str, ...]
-    after: tuple[str, ...] = ()
-
-
-class Rebuilt(StrEnum):
-    """What became of one service."""
-
-    PATCHED = "patched"
-    UNCHANGED = "unchanged"
-    FAILED = "failed"
-    SKIPPED = "skipped"
+from tasks.stale import Rebuilt, Stale
 
 
 @dataclass(frozen=True)
@@ -35,7 +18,7 @@ class RebuildPlanned:
 
 @dataclass(frozen=True)
 class RebuildDone:
-    """Of one service. `fixed`: identifiers of vulnerabilities that are gone. `note` is a sentence."""
+    """Of one service, written under it. `fixed`: identifiers of vulnerabilities that are gone. `note` is a sentence."""
 
     rebuild: str
     outcome: Rebuilt
@@ -56,3 +39,21 @@ class RebuildFinished:
 
     def __str__(self) -> str:
         return f"{self.rebuild} finished: {self.summary}"
+
+
+@dataclass(frozen=True)
+class SeenBase:
+    """`place` is repository and tag, `digest` what the tag stood for."""
+
+    place: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class BasesSeen:
+    """Written under EVERY_SERVICE, of digests not seen before: from then on they grow old enough to be followed."""
+
+    seen: tuple[SeenBase, ...]
+
+    def __str__(self) -> str:
+        return "; ".join(f"{one.place} is {one.digest[:19]} now" for one in self.seen)

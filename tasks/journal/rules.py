@@ -46,6 +46,7 @@ from tasks.journal.waits import ReleaseWaits, WaitEnded, Waiting, waiting_after
 from tasks.lanes import NORMAL_LANE, Lane
 from tasks.model import Artifact, Environment, FleetSpec, Group, Role, Source, Step
 from tasks.ports import Event
+from tasks.references import BaseUsed
 from tasks.service import ServiceSpec
 
 __all__ = [  # the words of events.py are said here, too: flows need one address for the journal
@@ -144,6 +145,8 @@ class ReleaseState:
     to: str = ""
     despite_burn: str = ""
     lane: Lane = NORMAL_LANE
+    folder: str = ""
+    bases: tuple[BaseUsed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,7 @@ TOLD_ONLY: Final = frozenset(
         EventKind.REBUILD_PLANNED,
         EventKind.REBUILD_DONE,
         EventKind.REBUILD_FINISHED,
+        EventKind.BASES_SEEN,
     }
 )
 
@@ -229,6 +233,8 @@ def _release_after(
         body.to,
         body.despite_burn,
         body.lane,
+        body.folder,
+        body.bases,
     )
 
 

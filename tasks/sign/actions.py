@@ -11,6 +11,7 @@ from tasks import platforms
 from tasks.errors import TagConflictError
 from tasks.evidence import Statement
 from tasks.model import Artifact
+from tasks.references import promoted_tag
 from tasks.retries import PATIENTLY
 from tasks.sign import evidence
 
@@ -33,6 +34,15 @@ def tag_release(artifact: Artifact, release: str) -> str:
     except TagConflictError:
         name = f"{name}-{artifact.short}"
         store.tag_once(artifact.digest, name)
+    return name
+
+
+@task(cache_policy=NO_CACHE, task_run_name="tag {artifact.service} as promoted", **PATIENTLY)
+def tag_promoted(artifact: Artifact) -> str:
+    """A tag that moves: `hello-promoted`. Who bakes on this service can follow it."""
+    store, name = platforms.store(artifact.repository), promoted_tag(artifact.service)
+    if store.resolve(name) != artifact.digest:
+        store.put_manifest(store.manifest(artifact.digest), name)
     return name
 
 

@@ -35,9 +35,16 @@ from tasks.journal.events import (
 )
 from tasks.journal.line import LineResumed, LineStopped, Notified, Repaid
 from tasks.journal.pushes import DropCause, PushAccepted, PushDropped, PushEnded, PushTaken
-from tasks.journal.rebuilds import RebuildDone, RebuildFinished, RebuildPlanned, Rebuilt, Stale
+from tasks.journal.rebuilds import (
+    BasesSeen,
+    RebuildDone,
+    RebuildFinished,
+    RebuildPlanned,
+    SeenBase,
+)
 from tasks.journal.waits import Rejected, ReleaseWaits, Wait, WaitEnded, WaitKind
 from tasks.model import Judgement, Unseen, Verdict
+from tasks.stale import Rebuilt, Stale
 from tests.support.drifting import drift
 from tests.support.events import (
     NOON,
@@ -97,6 +104,7 @@ EXAMPLES: tuple[Body, ...] = (
     PushEnded(3, True, "promoted in prod"),
     RebuildPlanned("rebuild-1", (Stale("hello", ("its base moved",), ("base",)),)),
     RebuildDone("rebuild-1", Rebuilt.PATCHED, "promoted", "r2", ("CVE-2026-1",)),
+    BasesSeen((SeenBase("registry.example/base:12", "sha256:12"),)),
     RebuildFinished("rebuild-1", "1 patched"),
 )
 

@@ -22,11 +22,12 @@ from tasks.journal.events import (
 )
 from tasks.journal.line import LineResumed, LineStopped
 from tasks.journal.pushes import PushDropped
-from tasks.journal.rebuilds import RebuildDone, RebuildFinished, Rebuilt
+from tasks.journal.rebuilds import RebuildDone, RebuildFinished
 from tasks.journal.waits import ReleaseWaits, Wait, WaitKind
 from tasks.model import Verdict
 from tasks.notices import Level, Notice, NotifySettings, Target
 from tasks.notify.rules import MOST_AT_ONCE, due, retry_seconds
+from tasks.stale import Rebuilt
 from tests.support.drifting import drift
 from tests.support.events import NOON, PROD, artifact, chained, deployed, line, sample
 
