@@ -1,6 +1,5 @@
 """What can be written in the journal: one frozen body for each kind of event, and one table that pairs them. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,6 +12,7 @@ from tasks.errors import CorruptError
 from tasks.evidence import Quarantine, QuarantineKind
 from tasks.inspection import Drift
 from tasks.journal.line import LineResumed, LineStopped, Notified, Repaid
+from tasks.journal.older import in_todays_words
 from tasks.journal.pushes import PushAccepted, PushDropped, PushEnded, PushTaken
 from tasks.journal.rebuilds import BasesSeen, RebuildDone, RebuildFinished, RebuildPlanned
 from tasks.journal.samples import PACKED, packed, unpacked
@@ -378,7 +378,7 @@ def body_of(event: Event) -> Body:
     try:
         if kind is EventKind.SAMPLED and PACKED in event.body:
             return Sampled(unpacked(event.body))
-        body: Body = _adapter(kind).validate_python(_upcast(kind, event.body))
+        body: Body = _adapter(kind).validate_python(in_todays_words(event.kind, event.body))
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise CorruptError(
             f"line {event.sequence} of the journal ({event.kind}) cannot be read: {error!r}; `bakewell verify-journal`"
@@ -392,15 +392,6 @@ def body_of(event: Event) -> Body:
             " whether it was changed after it was written"
         ) from error
     return body
-
-
-def _upcast(kind: EventKind, body: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Lines of older versions in today's words. Up to 0.2.0 a service's scan policy stood in its service.yaml; it is not
-    today's policy any more, whatever it said."""
-    spec = body.get("spec")
-    if kind is not EventKind.RELEASE_STARTED or not isinstance(spec, dict) or "scan" not in spec:
-        return dict(body)
-    return {**body, "spec": {name: value for name, value in spec.items() if name != "scan"}}
 
 
 @cache
