@@ -12,7 +12,10 @@ from tasks.errors import BakewellError
 Chore = Callable[[], Iterable[str]]
 """Does what is due and says each thing that it did, in a sentence."""
 
-CHORES: Final[tuple[str, ...]] = ("flows.reconciling:reconcile",)
+CHORES: Final[tuple[str, ...]] = (
+    "flows.reconciling:reconcile",
+    "flows.zombies:close_zombies",
+)
 """In this order, as module:function, imported when first done. What returns users to safety comes first."""
 
 

@@ -48,6 +48,8 @@ for where, words in {
     "policy": "Ask the policies: which there are, what they say of an artifact, and what is waived.",
     "quarantine": "Say what may not run anywhere: an artifact, what stands on a base, what contains a package.",
     "trivy": "The scanner: what it knows, and a mirror of it.",
+    "up": "Bring up what a team needs, and keep it alive: Prefect's server, a worker, the receiver, the keeper.",
+    "worker": "Take runs on this machine, for a server elsewhere; drains when told to stop.",
 }.items():
     app.command(f"flows.command_{where}:{where}", help=words)
 
@@ -300,8 +302,8 @@ def verify_journal(*, json: Json = False) -> int:
 
 
 @app.command
-def down(service: str = "", environment: str = "", *, all: bool = False) -> int:
-    """Stop a service (in one environment or all); with --all everything, the local Prefect server too.
+def down(service: str = "", environment: str = "", *, all: bool = False, wait: bool = False) -> int:
+    """Stop a service (in one environment or all); with --all everything, what `bakewell up` keeps alive too.
 
     Parameters
     ----------
@@ -310,7 +312,9 @@ def down(service: str = "", environment: str = "", *, all: bool = False) -> int:
     environment
         Only there.
     all
-        Every service, and the local Prefect server.
+        Every service, and all that `bakewell up` started. Runs that go on withdraw what they began.
+    wait
+        With --all: let runs that go on finish first.
     """
     from flows.retirement import take_down
 
@@ -318,7 +322,7 @@ def down(service: str = "", environment: str = "", *, all: bool = False) -> int:
         raise InvalidInputError(
             "say which service goes down, or --all; `bakewell status` lists them"
         )
-    for line in take_down(service or None, environment or None, all):
+    for line in take_down(service or None, environment or None, all, wait):
         console.out(line)
     return Exit.DONE
 

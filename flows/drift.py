@@ -1,6 +1,7 @@
 """Drift: look in all environments of all services for what somebody changed past us; report it, and replace it if told to."""
 
 import contextlib
+from contextlib import ExitStack
 from typing import Any, Final, cast
 
 import httpx
@@ -9,8 +10,10 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import PrefectException
 from prefect.futures import PrefectFuture
+from prefect.runtime import deployment as this_deployment
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.chores import do_chores
 from flows.drift_healing import heal_drift
 from flows.drift_views import headline, markdown, place_words, tone
 from flows.drifting import (
@@ -22,8 +25,10 @@ from flows.drifting import (
 )
 from flows.progress import name_run
 from flows.story import tell
+from flows.tenure import tenure
 from tasks import platforms
-from tasks.errors import BakewellError, NotFoundError
+from tasks.errors import BakewellError, LeaseHeldError, NotFoundError
+from tasks.journal.events import EVERY_SERVICE
 from tasks.journal.rules import fold
 from tasks.model import Environment
 
@@ -41,13 +46,36 @@ def drift(service: str = "", heal: bool = False) -> list[EnvironmentDrift]:
         service: Only this service; all where empty.
         heal: Replace what has drifted, one instance at a time. Else it is only reported.
     """
+    with ExitStack() as stack:
+        if this_deployment.id and not _is_first(stack):
+            return []
+        found = _look_everywhere(service, heal)
+    _publish(found)
+    return found
+
+
+def _look_everywhere(service: str, heal: bool) -> list[EnvironmentDrift]:
     looking = [look_for_drift.submit(one, heal) for one in _places(service)]
     found = [one.result() for one in looking]
     for one in found:
         tell(place_words(one), tone(one), where=f"{one.service} {one.environment}")
     name_run(f"drift: {headline(found)}")
-    _publish(found)
     return found
+
+
+def _is_first(stack: ExitStack) -> bool:
+    """Scheduled looks do not pile up: one that finds another at work leaves it to that one. (Prefect's own limit of one run for
+    a deployment stays taken for minutes after a worker died.) Chores are done first: not everybody has a keeper."""
+    everywhere = tenure(platforms.journal(), EVERY_SERVICE, "drift", "look for drift")
+    try:
+        stack.enter_context(everywhere)
+    except LeaseHeldError as error:
+        name_run("drift: another look goes on")
+        tell(str(error))
+        return False
+    for line in do_chores():
+        tell(line)
+    return True
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{environment.service} in {environment.name}")

@@ -6,7 +6,9 @@ is open to whoever reaches it; $PREFECT_API_AUTH_STRING is sent where it is set.
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -22,13 +24,15 @@ SECONDS: Final = 10.0
 
 @dataclass(frozen=True)
 class FlowRun:
-    """`state` is Prefect's type in capitals (SCHEDULED, RUNNING, PAUSED, …), `state_name` what people see (Suspended)."""
+    """`state` is Prefect's type in capitals (SCHEDULED, RUNNING, PAUSED, …), `state_name` what people see (Suspended), `since`
+    when it came into it."""
 
     id: str
     name: str
     state: str
     state_name: str
     parameters: Mapping[str, JsonValue]
+    since: datetime
 
     @property
     def has_ended(self) -> bool:
@@ -89,6 +93,44 @@ class PrefectApi:
         body = {"flow_runs": dict(filters), "sort": "START_TIME_DESC", "limit": limit}
         return [_run(one) for one in self._ask("POST", "/flow_runs/filter", body)]
 
+    def runs_in_pool(self, pool: str, states: Sequence[str], limit: int = 200) -> list[FlowRun]:
+        """Runs of a work pool that are in one of these states (in capitals)."""
+        body = {
+            "flow_runs": {"state": {"type": {"any_": list(states)}}},
+            "work_pools": {"name": {"any_": [pool]}},
+            "sort": "START_TIME_DESC",
+            "limit": limit,
+        }
+        return [_run(one) for one in self._ask("POST", "/flow_runs/filter", body)]
+
+    def ensure_process_pool(self, pool: str) -> None:
+        """A pool of that name, for workers that start processes; one that is there is left as it is."""
+        try:
+            self._ask("GET", f"/work_pools/{quote(pool)}")
+        except NotFoundError:
+            self._ask("POST", "/work_pools/", {"name": pool, "type": "process"})
+
+    def deployments(self, tag: str) -> dict[str, str]:
+        """Ids by name (`flow/deployment`) of those that carry the tag."""
+        flows = {one["id"]: one["name"] for one in self._all("/flows/filter", {})}
+        wanted = {"deployments": {"tags": {"all_": [tag]}}}
+        found = self._all("/deployments/filter", wanted)
+        return {f"{flows.get(one['flow_id'], '?')}/{one['name']}": one["id"] for one in found}
+
+    def delete_deployment(self, deployment: str) -> None:
+        """By id. One that is gone already is fine: somebody else was quicker."""
+        with suppress(NotFoundError):
+            self._ask("DELETE", f"/deployments/{deployment}")
+
+    def _all(self, path: str, body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """Page by page: the server gives at most 200 at once."""
+        found: list[Mapping[str, Any]] = []
+        while True:
+            page = self._ask("POST", path, {**body, "limit": 200, "offset": len(found)})
+            found.extend(page)
+            if len(page) < 200:
+                return found
+
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         asked = f"asked Prefect at {self._api} for {path}"
         try:
@@ -114,6 +156,7 @@ def _run(found: Mapping[str, Any]) -> FlowRun:
     state = found.get("state") or {}
     kind, name = found.get("state_type") or state.get("type"), found.get("state_name")
     parameters = found.get("parameters") or {}
+    since = datetime.fromisoformat(str(state.get("timestamp") or found["created"]))
     return FlowRun(
-        found["id"], found["name"], str(kind), str(name or state.get("name")), parameters
+        found["id"], found["name"], str(kind), str(name or state.get("name")), parameters, since
     )

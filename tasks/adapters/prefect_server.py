@@ -171,6 +171,12 @@ class LocalPrefectServer:
         ready = server is not None and server.version == _version() and server.answers()
         return server.api if server and ready else None
 
+    def settings(self) -> dict[str, str]:
+        """The environment that our living server was started with; empty if there is none."""
+        recorded = self._recorded()
+        server = self._identify(recorded.pid) if recorded else None
+        return environment_of(server.pid) if server else {}
+
     def stop(self, grace_seconds: float = STOP_SECONDS) -> bool:
         """End our server, if there is one; True if there was. Only processes that carry our mark are touched."""
         if not self._folder.exists():

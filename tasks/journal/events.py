@@ -190,7 +190,10 @@ class WarmEnded:
 
 @dataclass(frozen=True)
 class WentDown:
-    """Everything of the environment is to be stopped."""
+    """Everything of the environment is to be stopped. `by` is a claim."""
+
+    reason: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,46 @@
+"""Retire: take a service out of its environments, from Prefect's pages. `bakewell down SERVICE` does the same."""
+
+from prefect import flow
+from pydantic import BaseModel, Field
+
+from flows.retirement import take_down
+from flows.story import tell
+
+
+class RetireRequest(BaseModel, frozen=True):
+    """What is taken out, and why."""
+
+    service: str = Field(
+        min_length=1,
+        title="Service",
+        description="its name, as in its service.yaml",
+        json_schema_extra={"position": 0},
+    )
+    reason: str = Field(
+        min_length=3,
+        title="Reason",
+        description="why; it is journalled",
+        json_schema_extra={"position": 1},
+    )
+    environment: str = Field(
+        "",
+        title="Environment",
+        description="only there; empty = everywhere",
+        json_schema_extra={"position": 2},
+    )
+
+
+@flow(flow_run_name="retire {request.service}")
+def retire(request: RetireRequest) -> list[str]:
+    """Stop every instance of a service, in one environment or all. Artifacts, evidence and the journal stay.
+
+    Args:
+        request: What is taken out, and why.
+    """
+    done = []
+    for line in take_down(
+        request.service, request.environment or None, everything=False, reason=request.reason
+    ):
+        tell(line)
+        done.append(line)
+    return done
