@@ -16,7 +16,7 @@ def worker(*, pool: str = POOL, name: str = "", runs_at_once: int = 8) -> int:
     pool
         The work pool.
     name
-        As Prefect's pages show this worker; made up where empty.
+        As Prefect's pages show this worker; two of one machine need two names.
     runs_at_once
         How many at the same time.
     """

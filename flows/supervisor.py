@@ -123,7 +123,10 @@ class Supervisor:
         if one.process is not None and not alive:
             self._note_end(one, now, well)
         silent = self._silent(one) if alive else None
-        one.healthy = alive and silent is not None and silent <= one.part.patience_seconds
+        shown = silent is not None and silent <= one.part.patience_seconds
+        one.healthy = alive and shown and not one.part.once  # that is well when it is done
+        if one.healthy:
+            one.note = ""
         match next_step(one.life, alive, silent, one.part.patience_seconds, now):
             case Step.START:
                 self._start(one, now)

@@ -8,6 +8,7 @@ SIGINT do that; SIGUSR1 lets what runs go on to its own end; a second SIGTERM wa
 import asyncio
 import os
 import signal
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -92,7 +93,9 @@ class DrainingWorker(ProcessWorker):
 async def work(pool: str, name: str, at_once: int) -> None:
     """Until told to stop. `at_once`: how many runs at the same time; each takes about 150 MB."""
     engines = Engines()
-    worker = DrainingWorker(engines, work_pool_name=pool, name=name or None, limit=at_once)
+    worker = DrainingWorker(
+        engines, work_pool_name=pool, name=name or socket.gethostname(), limit=at_once
+    )
     told: asyncio.Queue[signal.Signals] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         asyncio.get_running_loop().add_signal_handler(number, told.put_nowait, number)
@@ -133,7 +136,7 @@ async def drain(
 
 
 def main(pool: str, name: str = "", at_once: int = AT_ONCE) -> None:
-    """Take runs of that pool until stopped. `name` as Prefect's pages show it; made up where empty."""
+    """Take runs of that pool until stopped. `name` as Prefect's pages show it; this machine's where empty."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each engine would compile Prefect again
     asyncio.run(work(pool, name, at_once))
 

@@ -20,12 +20,13 @@ def close_zombies() -> Iterator[str]:
     address = os.environ.get(API_URL) or LocalPrefectServer(platforms.home()).running()
     if not address:
         return
-    api = PrefectApi(address)
-    going_on = [
-        RunSeen(run.id, run.name, run.state, run.since) for run in api.runs_in_pool(POOL, GOING_ON)
-    ]
-    held = {run.id for run in going_on if is_done_by_somebody(run.id)}
-    for run in zombies(going_on, held, datetime.now(UTC)):
-        reason = "the process that did it is gone; `bakewell status` shows what is there"
-        api.set_state(run.id, "CRASHED", "Crashed", reason)
-        yield f"the run {run.name} was {run.state.capitalize()} with nobody doing it: it is shown as Crashed"
+    with PrefectApi(address) as api:
+        going_on = [
+            RunSeen(run.id, run.name, run.state, run.since)
+            for run in api.runs_in_pool(POOL, GOING_ON)
+        ]
+        held = {run.id for run in going_on if is_done_by_somebody(run.id)}
+        for run in zombies(going_on, held, datetime.now(UTC)):
+            reason = "the process that did it is gone; `bakewell status` shows what is there"
+            api.set_state(run.id, "CRASHED", "Crashed", reason)
+            yield f"the run {run.name} was {run.state.lower()} with nobody doing it: shown as Crashed"

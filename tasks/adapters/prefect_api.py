@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 import httpx
@@ -49,6 +49,16 @@ class PrefectApi:
         self._client = httpx.Client(
             base_url=self._api, timeout=SECONDS, auth=(user, password) if auth else None
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back; whoever asks only once may leave that to the end of the process."""
+        self._client.close()
 
     def create_run(
         self,
