@@ -5,7 +5,7 @@ converge. It needs the journal and the platform only, not Prefect.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -54,17 +54,37 @@ def heal_environment(held: Tenure, cured: tuple[str, ...] = ()) -> str:
     return done
 
 
-def take_over(held: Tenure) -> str:
-    """If a rollout was left unfinished by a process that is gone, withdraw it. What was found, or an empty string."""
+@dataclass(frozen=True)
+class Abandoned:
+    """A rollout that was left unfinished by a process that is gone. `reason` is a sentence."""
+
+    flow_run: str
+    reason: str
+
+
+def abandon(held: Tenure) -> Abandoned | None:
+    """If there is one, its withdrawal is journalled. Users are moved by who settles; its run in Prefect can wait."""
     state = held.environment_state()
     if state is None or state.rollout is None:
-        return ""
+        return None
     left = state.rollout
     reason = f"the process that rolled {left.release} out ended in step {left.step_index + 1} without finishing"
     held.record(left.release, Withdrawn(None, reason))
     tell(f"{reason}; its canary is withdrawn", Tone.WARN, where=_name(state.environment))
-    mark_crashed(left.flow_run, reason, LocalPrefectServer(platforms.home()).running())
-    return reason
+    return Abandoned(left.flow_run, reason)
+
+
+def close_run(left: Abandoned) -> None:
+    """Prefect may be slow to answer, or hang: first users, then this."""
+    mark_crashed(left.flow_run, left.reason, LocalPrefectServer(platforms.home()).running())
+
+
+def take_over(held: Tenure) -> str:
+    """If a rollout was left unfinished by a process that is gone, withdraw it. What was found, or an empty string."""
+    if (left := abandon(held)) is None:
+        return ""
+    close_run(left)
+    return left.reason
 
 
 def withdraw(held: Tenure, release: str, verdict: Verdict | None, reason: str) -> None:

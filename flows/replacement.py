@@ -13,9 +13,10 @@ from typing import Final
 
 from prefect import flow
 
+from flows.evidence import publish_report
+from flows.going_back import go_back
 from flows.heal import settle, take_over
 from flows.quarantine import held_by, known, where_it_runs
-from flows.rollback import go_back
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from tasks import platforms
@@ -92,6 +93,7 @@ def _go_back(held: Tenure, state: EnvironmentState, quarantine: Quarantine) -> R
         where = f"{state.environment.service} {state.environment.name}"
         tell(f"is KEPT although it is quarantined: {error}", Tone.BAD, where=where)
         return _told(state, held, str(error), failed=True)
+    publish_report(held.journal, state.environment.service, target.release)
     return _told(state, held, f"rolled back to {target.release}")
 
 

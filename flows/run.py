@@ -1,4 +1,7 @@
-"""Run a flow in this process against a Prefect server that is there, or is started first."""
+"""Run a flow in this process against a Prefect server that is there, or is started first.
+
+Everything is imported when it is needed: users wait for a roll-back, and what a release needs takes half as long to import.
+"""
 
 import os
 import sys
@@ -7,14 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.story import Tone, tell
-from flows.unchanged import Released, released_already
+from flows.story import Tone, overheard, tell
 from tasks import platforms
-from tasks.adapters.prefect_server import LocalPrefectServer, client_environment
 
 if TYPE_CHECKING:
     from flows.drifting import EnvironmentDrift
     from flows.replacement import Replaced
+    from flows.unchanged import Released
     from tasks.evidence import Quarantine
     from tasks.journal.rules import Deployed
 
@@ -27,6 +29,8 @@ def prefect_is_there() -> Iterator[None]:
     """
     if "prefect" in sys.modules:
         raise RuntimeError("Prefect was imported before its settings were there: find out by whom")
+    from tasks.adapters.prefect_server import LocalPrefectServer, client_environment
+
     api = LocalPrefectServer(platforms.home()).ensure(lambda line: tell(line, Tone.WAIT))
     os.environ.update(client_environment(api, platforms.home()))
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -37,6 +41,8 @@ def prefect_is_there() -> Iterator[None]:
 
 def run_release(folder: Path, to: str = "", despite_burn: str = "") -> "Released":
     """Check the input first: neither a wrong service.yaml nor an unchanged service has to wait for a server."""
+    from flows.unchanged import released_already
+
     if done := released_already(folder, to):
         return done
     with prefect_is_there():
@@ -46,10 +52,31 @@ def run_release(folder: Path, to: str = "", despite_burn: str = "") -> "Released
 
 
 def run_rollback(service: str, environment: str, reason: str) -> "Deployed":
-    with prefect_is_there():
-        from flows.rollback import rollback
+    """Users first: they are back before Prefect is even imported. What was done is shown there afterwards."""
+    from flows.going_back import roll_back
 
-        return rollback(service, environment, reason)
+    with overheard() as story:
+        target = roll_back(service, environment, reason)
+    _show_rolled_back(service, environment, reason, target.release, story)
+    return target
+
+
+def _show_rolled_back(
+    service: str, environment: str, reason: str, release: str, story: list[str]
+) -> None:
+    """Whatever hinders it, and be it somebody who will not wait: the way back has succeeded, and is in the journal."""
+    try:
+        with prefect_is_there():
+            from flows.rollback import show_rolled_back
+
+            show_rolled_back(service, environment, reason, release, story)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - Prefect raises what it likes
+        tell(
+            f"users are back on {release}, and the journal says so; Prefect could not show it:"
+            f" {str(error) or type(error).__name__}",
+            Tone.WARN,
+            where=f"{service} {environment}",
+        )
 
 
 def run_drift(service: str, heal: bool) -> "list[EnvironmentDrift]":

@@ -4,7 +4,8 @@
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Final
 
@@ -36,3 +37,25 @@ def tell(line: str, tone: Tone = Tone.STEP, *, where: str = "") -> None:
 def teller(where: str) -> Callable[[str], None]:
     """For those who do not know us and have something that people should hear: each line is a warning about `where`."""
     return lambda line: tell(line, Tone.WARN, where=where)
+
+
+class _Listener(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@contextmanager
+def overheard() -> Iterator[list[str]]:
+    """What is told meanwhile, line by line: for those who come too late to hear it."""
+    listener, level = _Listener(), LOGGER.level
+    LOGGER.addHandler(listener)
+    LOGGER.setLevel(logging.INFO)
+    try:
+        yield listener.lines
+    finally:
+        LOGGER.setLevel(level)
+        LOGGER.removeHandler(listener)

@@ -10,10 +10,10 @@ from datetime import timedelta
 
 from flows.admission import admit
 from flows.errand import Errand
+from flows.going_back import choose
 from flows.heal import settle
 from flows.observation import Observation, counted
 from flows.policies import todays_policy
-from flows.rollback import choose
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
