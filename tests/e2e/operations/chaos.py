@@ -112,6 +112,7 @@ class Day:
         if victim in (Victim.SUPERVISOR, Victim.EVERYTHING):  # as a service manager would
             again = self.bakewell("up", "--detach", seconds=300)
             assert again.code == 0, again.out + again.err
+            begun = time.monotonic()
         until(lambda: self._is_safe(guest), SAFE_SECONDS, f"seed {seed}: {guest.name} is safe")
         safe = time.monotonic() - begun
         until(lambda: self._is_quiet(run), QUIET_SECONDS, f"seed {seed}: everything is quiet")
@@ -124,7 +125,14 @@ class Day:
     def _push(self, guest: Guest) -> FlowRun:
         request: dict[str, JsonValue] = {"request": {"folder": str(guest.service.folder)}}
         key = f"chaos:{guest.name}:{self.number}"
-        return self._api().create_run("release/release", request, key=key)
+        runs: list[FlowRun] = []
+
+        def asked() -> bool:
+            runs.append(self._api().create_run("release/release", request, key=key))
+            return True
+
+        until(asked, SAFE_SECONDS, f"Prefect takes {key}")  # its SQLite is locked now and then
+        return runs[-1]
 
     def _api(self) -> PrefectApi:
         return PrefectApi(LocalPrefectServer(self.bakewell.home).ensure(lambda line: None))
