@@ -40,7 +40,7 @@ def answer_form(page: Page, decision: str, who: str, why: str) -> None:
     page.get_by_role("menuitem", name=re.compile("Resume")).click()
     form = page.get_by_role("dialog")
     expect(form).to_be_visible()
-    form.get_by_role("combobox").first.click()
+    form.get_by_role("button", name="Select Decision").click()
     page.get_by_role("option", name=decision).click()
     form.get_by_label("Who").fill(who)
     form.get_by_label("Why").fill(why)

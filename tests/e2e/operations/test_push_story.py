@@ -90,7 +90,7 @@ def test_a_push_is_released_to_two_environments_with_an_approval_given_in_the_br
     wait_for(lambda: bool(waiting_run(bakewell)), 120, "the question whether it may enter", 0.5)
     staging = places(bakewell)["staging"]
     assert ask(staging["endpoint"]).headers["x-version"] == "1"
-    assert "production" not in places(bakewell)
+    assert places(bakewell)["production"]["endpoint"] is None
     with browser_page() as page:
         open_run(page, ui, waiting_run(bakewell))
         if target := os.environ.get("BAKEWELL_PICTURES"):
