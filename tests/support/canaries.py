@@ -10,7 +10,7 @@ import threading
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -110,9 +110,10 @@ def watching(folder: Path) -> Iterator[Watch]:
             fresh = [pid for pid in psutil.pids() if looks[pid] < LOOKS]
             looks.update(fresh)
             _look_at_processes(seen, fresh)
-            for path in folder.rglob("*"):
-                if path.is_file() and not path.is_symlink():
-                    seen.files[str(path)] = b"\n".join(_contents(path))[:MOST_BYTES]
+            with suppress(FileNotFoundError):  # a folder that went away while it was walked
+                for path in folder.rglob("*"):
+                    if path.is_file() and not path.is_symlink():
+                        seen.files[str(path)] = b"\n".join(_contents(path))[:MOST_BYTES]
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
