@@ -26,7 +26,7 @@ Json = Annotated[bool, Parameter(name="--json", negative="")]
 app = App(
     name="bakewell",
     help="Replace, never patch: takes a service from its source to production, and back.",
-    version="0.3.0",
+    version="0.5.0",
 )
 
 # Imported only when asked for: the judge's numpy must not slow down `bakewell status`.

@@ -67,6 +67,6 @@ def test_releases_run_elsewhere_and_are_waited_for(ground: Ground) -> None:
         state = rebuild(through=Through.DEPLOYMENT)
     assert state.outcomes == {name: Rebuilt.PATCHED}, state.done
     assert base_of(released(name)) == moved
-    (run,) = done
-    assert run.idempotency_key == f"rebuild:{state.name}:{name}"
+    keys = [run.idempotency_key for run in done]  # other tests' runs may have waited there, too
+    assert keys.count(f"rebuild:{state.name}:{name}") == 1
     assert started(name)[-1].lane.reason.startswith(f"{state.name}: its base")
