@@ -1,6 +1,5 @@
 """The file of repositories is read as it is now, or refused with every mistake and its line; secrets are only named there."""
 
-import json
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +12,7 @@ from tasks.adapters.repositories_file import (
     read_secret,
     repository_named,
 )
-from tasks.adapters.settings_schema import published, schema_of
+from tasks.adapters.settings_schema import schema_of
 from tasks.adapters.yaml_places import read_yaml
 from tasks.errors import InvalidInputError, NotFoundError
 from tasks.pushes import Repositories, Secret
@@ -46,26 +45,6 @@ def test_the_shipped_file_listens_to_nobody_and_its_example_is_right(tmp_path: P
     assert found.services[0].branches == ("main", "release/*")
     document = read_yaml("\n".join(example).encode()).value
     jsonschema.Draft202012Validator(schema_of(Repositories)).validate(document)
-
-
-def test_the_published_schema_is_the_one_we_check_with() -> None:
-    found = SHIPPED.with_name("repositories.schema.json").read_text()
-    assert found == published(Repositories), (
-        "write it again: python -c 'from tasks.adapters.settings_schema import published; from tasks.pushes import"
-        ' Repositories; print(published(Repositories), end="")\' > deployments/repositories.schema.json'
-    )
-    jsonschema.Draft202012Validator.check_schema(json.loads(found))
-
-
-def test_every_setting_has_a_description() -> None:
-    schema = schema_of(Repositories)
-    bare = [
-        f"{part['title']}.{name}"
-        for part in (schema, *schema["$defs"].values())
-        for name, setting in part.get("properties", {}).items()
-        if not setting.get("description")
-    ]
-    assert bare == []
 
 
 @pytest.mark.parametrize(
