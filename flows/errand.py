@@ -58,7 +58,7 @@ def admit_artifact(artifact: Artifact, policy: PolicyInForce) -> Ruling:
 def prepare(held: Tenure, release: str, environment: str) -> Errand:
     """Take over what a dead process left, check the evidence and the approval, and choose the steps."""
     take_over(held)
-    settle(held)
+    serves = _settled(held)
     told = held.state().releases.get((held.lease.service, release))
     place = told.spec.environment_spec(environment) if told else None
     if told is None or place is None:
@@ -68,7 +68,7 @@ def prepare(held: Tenure, release: str, environment: str) -> Errand:
         )
     here = told.spec.place(place)
     state = held.environment_state()
-    stable = state.stable if state else None
+    stable = state.stable if state and serves else None
     policy = policy_of(told.spec, environment)
     place = as_patched(place, told.lane, policy.policy.rebuild)
     admitted = _admit(told, stable, policy)
@@ -82,6 +82,18 @@ def prepare(held: Tenure, release: str, environment: str) -> Errand:
     if chosen:
         place = _hurried(held, told, place)
     return Errand(told, place, here, stable, chosen, admitted, policy)
+
+
+def _settled(held: Tenure) -> bool:
+    """Whether what should serve can. What is not admitted any more and has no instance left cannot: it must not keep out the
+    release that mends it, which then begins as the first one does."""
+    try:
+        settle(held)
+    except NotAdmittedError as error:
+        where = f"{held.lease.service} {held.lease.environment}"
+        tell(f"nobody is served: {error}", Tone.BAD, where=where)
+        return False
+    return True
 
 
 def _admit(told: ReleaseState, stable: Deployed | None, policy: PolicyInForce) -> frozenset[str]:

@@ -316,3 +316,19 @@ def test_a_quarantine_ends_by_itself(quiet: Scene) -> None:
     time.sleep(max(0.0, (soon - datetime.now(UTC)).total_seconds()))
     quiet.release()
     assert quiet.status().groups[0].ready == 3
+
+
+def test_what_is_refused_and_gone_does_not_keep_out_the_release_that_mends_it(
+    quiet: Scene, put: Put
+) -> None:
+    first = quiet.write("1")
+    quiet.release()
+    put(first)
+    for instance in quiet.status().groups[0].instances:
+        quiet.world.set_health(quiet.here, instance.name, Health.DEAD)
+    quiet.write("2")
+    assert quiet.release().outcome == "promoted in production"
+    assert quiet.weights() == {"r2": 100}
+    stable = quiet.state().stable
+    assert stable is not None
+    assert stable.release == "r2"
