@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -55,6 +56,7 @@ class FakePrefect:
         number = len(self.runs) + 1
         made = {"id": f"run-{number}", "name": f"name-{number}", "parameters": body["parameters"]}
         made |= {"state_type": "SCHEDULED", "state_name": "Scheduled", "tags": body["tags"]}
+        made["created"] = datetime.now(UTC).isoformat()
         return 201, self.runs.setdefault(key, made)
 
 
