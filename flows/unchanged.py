@@ -44,10 +44,12 @@ def released_already(path: Path, to: str) -> Released | None:
 
 
 def is_unchanged(held: Tenure, spec: ServiceSpec, artifact: Artifact, places: list[str]) -> bool:
-    """Is this very artifact, under this very service.yaml, stable in every environment asked for?"""
+    """Is this very artifact, under this very service.yaml, stable in every environment asked for, and nothing of its release
+    left to do? One that was killed after its last promotion is finished first: others may follow the tag it has yet to set."""
     state = held.state()
     released = [one for (service, _), one in state.releases.items() if service == spec.service]
-    if not released or max(released, key=lambda one: one.started_at).spec != spec:
+    newest = max(released, key=lambda one: one.started_at, default=None)
+    if newest is None or newest.spec != spec or (newest.outcome is None and not newest.waiting):
         return False
     for place in places:
         there = state.environments.get((spec.service, place))

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from ruamel.yaml import YAML
 
-from flows import waiting
+from flows import promotion, waiting
 from flows.approval import approve, reject
 from flows.promotion import promote
 from flows.rollback import rollback
@@ -24,7 +24,8 @@ from tasks.errors import InvalidInputError, NotFoundError
 from tasks.journal.events import Approved, Promoted, ReleaseFinished, ReleaseStarted, record
 from tasks.journal.rules import ReleaseState, RolloutStarted, fold
 from tasks.journal.waits import Rejected, ReleaseWaits, Wait, WaitEnded, WaitKind
-from tasks.model import Verdict
+from tasks.model import Artifact, Verdict
+from tasks.references import promoted_tag
 from tests.flows.scene import QUICK, Scene
 
 AT_ONCE = {"platform": "memory", "replicas": 1, "strategy": {"kind": "all-at-once"}}
@@ -230,3 +231,29 @@ def test_a_run_that_somebody_cancelled_ends_its_release(scene: Scene) -> None:
     (done,) = [line for line in wake() if scene.name in line]
     assert "its run was cancelled in Prefect" in done
     assert told(scene, "r2").outcome is not None
+
+
+class KilledError(BaseException):
+    """As a process ends that nobody asks: no `except Exception` sees it."""
+
+
+def test_a_release_that_was_killed_after_its_last_promotion_is_finished_by_the_next(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = scene.write("1")
+
+    def die(artifact: Artifact) -> str:
+        raise KilledError(artifact.digest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(promotion, "tag_promoted", die)
+        with pytest.raises(KilledError):
+            scene.release()
+    store = platforms.store(artifact.repository)
+    assert (stable(scene), told(scene, "r1").outcome) == ({"production": "r1"}, None)
+    assert store.resolve(promoted_tag(scene.name)) is None
+    assert scene.release().release == "r1"
+    assert store.resolve(promoted_tag(scene.name)) == artifact.digest
+    assert told(scene, "r1").outcome == "promoted in production"
+    assert len(scene.told(Promoted)) == 1, "nothing rolled"
+    assert scene.release().outcome == "nothing changed, nothing rolled"
