@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 
+from flows.promotion import promote
 from flows.rebuild_source import source_of_release
 from flows.release import ReleaseRequest, release
 from flows.staleness import standing_now
@@ -35,6 +36,7 @@ def rebuild_service(stale: Stale, rebuild: str, through: Through) -> str:
     """What kept it from being rebuilt; empty if nothing did. What became of it the journal knows."""
     try:
         if (request := request_for(stale, rebuild)) is None:
+            finish_what_was_killed(stale.service)
             return ""
         if through is Through.PROCESS:
             release(ReleaseRequest(**request))
@@ -57,6 +59,13 @@ def request_for(stale: Stale, rebuild: str) -> dict[str, Any] | None:
         "followed": followed(now, datetime.now(UTC)),
         "fresh": stale.fresh,
     }
+
+
+def finish_what_was_killed(service: str) -> None:
+    """Its release promoted the patch and was killed before it had done everything: those who stand on it look for its tag."""
+    stands, _ = standing_now(service)
+    if stands.outcome is None and not stands.waiting:
+        promote(service, stands.id, stands.to, stands.despite_burn)
 
 
 def _run_elsewhere(request: dict[str, Any], key: str) -> str:

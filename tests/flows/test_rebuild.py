@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from flows import promotion
 from flows.command import Exit, run
 from flows.rebuild import rebuild
 from flows.release import ReleaseRequest, release
@@ -156,3 +157,28 @@ def test_a_plan_is_printed_and_nothing_is_done(
     told = [event.kind for event in platforms.journal().events()]
     assert told == [*kinds, EventKind.BASES_SEEN], "from now on the digest grows old"
     assert run(["rebuild", "nobody", "--plan"]) == Exit.BAD_INPUT
+
+
+class KilledError(BaseException):
+    """As a process ends that nobody asks: no `except Exception` sees it."""
+
+
+def test_killed_between_a_promotion_and_its_tag_whoever_stands_on_it_is_rebuilt_all_the_same(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = ground.on_base("parent")
+    child = ground.on(parent, "child")
+    ground.move("second")
+
+    def die(artifact: Artifact) -> str:
+        raise KilledError(artifact.digest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(promotion, "tag_promoted", die)
+        with pytest.raises(KilledError):
+            rebuild()
+    assert serving("parent").digest != parent.digest
+    assert serving("child").digest == child.digest
+    done = rebuild()
+    assert done.outcomes == {"parent": Rebuilt.PATCHED, "child": Rebuilt.PATCHED}
+    assert base_of(serving("child")) == serving("parent").digest
