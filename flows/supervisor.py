@@ -159,8 +159,8 @@ class Supervisor:
     def _silent(self, one: Kept) -> float | None:
         if one.part.once:
             return 0.0
-        if one.part.health:
-            return 0.0 if answers(one.part.health) else None
+        if one.part.health and one.process:
+            return 0.0 if answers(one.process, one.part.health) else None
         return silent_seconds(self._home, one.part.name)
 
     def _environment(self) -> dict[str, str]:

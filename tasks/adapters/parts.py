@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -24,6 +25,7 @@ from tasks.adapters.server_process import (
     is_alive,
     last_words,
     leads_session,
+    listens,
     rotate,
 )
 
@@ -143,8 +145,11 @@ def wait_gone(processes: Sequence[PartProcess], seconds: float) -> bool:
     return True
 
 
-def answers(url: str) -> bool:
-    """Does this machine's own address answer with a success, past every proxy?"""
+def answers(process: PartProcess, url: str) -> bool:
+    """Does this machine's own address answer with a success, past every proxy, and is it that process which does? Another
+    installation may have been quicker at the port."""
+    if not process.is_alive() or not listens(psutil.Process(process.pid), urlsplit(url).port or 80):
+        return False
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open(url, timeout=2.0) as answer:

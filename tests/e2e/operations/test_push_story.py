@@ -14,7 +14,7 @@ from tasks.pushes import Forge
 from tests.e2e.conftest import Bakewell, Service, copy_of_example, home_of_its_own
 from tests.support.asking import ask
 from tests.support.browser import answer_form, browser_page, open_run, picture
-from tests.support.engines import wait_for
+from tests.support.engines import free_port, wait_for
 from tests.support.forge import VARIABLE, repositories_yaml, repository, signed
 from tests.support.repositories import git
 
@@ -39,7 +39,9 @@ def bakewell(tmp_path: Path, origin: Path, monkeypatch: pytest.MonkeyPatch) -> I
     file = repositories_yaml(tmp_path / "repositories.yaml", known)
     monkeypatch.setenv(VARIABLE, SECRET)
     with home_of_its_own() as found:
-        yield found.with_settings(BAKEWELL_REPOSITORIES=str(file))
+        yield found.with_settings(
+            BAKEWELL_REPOSITORIES=str(file), BAKEWELL_RECEIVER_PORT=str(free_port())
+        )
 
 
 def push(service: Service, origin: Path) -> str:
