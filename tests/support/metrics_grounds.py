@@ -1,6 +1,7 @@
 """Where requests are counted: each way of counting them, with two groups of one instance to be counted."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -88,14 +89,23 @@ def envoy_ground(folder: Path) -> Iterator[MetricsGround]:
     ):
         proxy, endpoints = proxy_of(home, HERE), [one.endpoint for one in instances]
         proxy.route(port, endpoints, {FINE: 100, HALF: 0})
+        metrics, served = EnvoyMetrics(home), Counter[str]()
 
         def serve(group: str, requests: int) -> None:
             proxy.route(port, endpoints, {FINE: 100 * (group == FINE), HALF: 100 * (group == HALF)})
             bad = requests // 2 if group == HALF else 0
             ask(port, "/bad", bad)
             ask(port, "/", requests - bad)
+            served[group] += requests
 
-        yield MetricsGround(EnvoyMetrics(home), HERE, serve, lambda: time.sleep(0.2), proxy.stop)
+        def settled() -> bool:
+            """Who has an answer is counted a moment later, and its latency another moment later."""
+            found = metrics.read(HERE).instances
+            return all(one.requests == one.latency.total == served[one.group] for one in found)
+
+        yield MetricsGround(
+            metrics, HERE, serve, lambda: wait_for(settled, 10, "Envoy's counts"), proxy.stop
+        )
 
 
 @dataclass(frozen=True)

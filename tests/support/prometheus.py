@@ -30,10 +30,17 @@ class Prometheus:
         return found
 
     def freeze(self) -> None:
+        """Returns when it has stopped: on a busy machine a thread of it may run on for a moment."""
         os.kill(self.process.pid, signal.SIGSTOP)
+        engines.wait_for(self._has_stopped, 10, "Prometheus to stop", every=0.01)
 
     def thaw(self) -> None:
         os.kill(self.process.pid, signal.SIGCONT)
+
+    def _has_stopped(self) -> bool:
+        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+        states = [(one / "stat").read_text().rpartition(")")[2].split()[0] for one in threads]
+        return all(state == "T" for state in states)
 
     def stop(self) -> None:
         self.thaw()
