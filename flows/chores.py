@@ -14,6 +14,7 @@ Chore = Callable[[], Iterable[str]]
 
 CHORES: Final[tuple[str, ...]] = (
     "flows.reconciling:reconcile",
+    "flows.mending:mend",
     "flows.waking:wake",
     "flows.delivering:deliver",
     "flows.notifying:notify",
@@ -21,6 +22,9 @@ CHORES: Final[tuple[str, ...]] = (
     "flows.zombies:close_zombies",
 )
 """In this order, as module:function, imported when first done. What returns users to safety comes first."""
+
+PATIENT: Final = frozenset({"flows.mending:mend"})
+"""These may wait for instances to start. A keeper does them beside the others, whose promises are shorter."""
 
 
 def do_chores(names: Iterable[str] = CHORES) -> Iterator[str]:

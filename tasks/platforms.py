@@ -58,7 +58,12 @@ def journal() -> Journal:
     """The journal at $BAKEWELL_JOURNAL (an SQLAlchemy URL), else SQLite in the home."""
     from tasks.adapters.journal import SqlJournal
 
-    return SqlJournal(os.environ.get(JOURNAL) or f"sqlite:///{home() / 'journal.db'}")
+    return SqlJournal(journal_address())
+
+
+def journal_address() -> str:
+    """Where the journal is: an SQLAlchemy URL. It may hold a password."""
+    return os.environ.get(JOURNAL) or f"sqlite:///{home() / 'journal.db'}"
 
 
 def this_owner(what: str) -> str:
