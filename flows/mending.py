@@ -68,7 +68,7 @@ _MEMORIES: dict[str, Memory] = {}
 
 def mend() -> Iterator[str]:
     """One environment after the other; first where users are not served. Says what was mended."""
-    memory = _MEMORIES.setdefault(str(platforms.home()), Memory())
+    memory = memory_of_this_home()
     if not is_on() or time.monotonic() < memory.next_look:
         return
     begun = time.monotonic()
@@ -80,6 +80,10 @@ def mend() -> Iterator[str]:
     memory.next_look = time.monotonic() + max(EVERY_SECONDS, spent / LOOKING_SHARE)
     for one in found:
         yield from _mend(memory, one)
+
+
+def memory_of_this_home() -> Memory:
+    return _MEMORIES.setdefault(str(platforms.home()), Memory())
 
 
 def is_on() -> bool:

@@ -1,6 +1,7 @@
 """What merely died is there again without a person; what somebody meant is left alone. In memory: no process, no Prefect."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import pytest
 from flows import mending
 from flows.line import stop
 from flows.mending import mend
-from flows.quarantining import quarantine
+from flows.quarantining import add, target_of
 from flows.retirement import take_down
-from flows.tenure import MENDING, tenure, tenure_after_chores
+from flows.tenure import MENDING, Tenure, tenure, tenure_after_chores
 from tasks import platforms
 from tasks.adapters.layout import LayoutStore
 from tasks.adapters.memory import MemoryScanner, World, world_named
@@ -34,8 +35,7 @@ class Patient:
 
     @property
     def place(self) -> Environment:
-        (found,) = [one for one in self.world.places if one.service == self.name]
-        return found
+        return Environment(self.name, "production", "memory")
 
     @property
     def status(self) -> FleetStatus:
@@ -91,9 +91,7 @@ def test_after_a_reboot_users_are_served_again_and_the_journal_says_why(patient:
 
 def test_one_that_died_is_replaced_and_the_other_left_in_peace(patient: Patient) -> None:
     patient.loses(1)
-    (survivor,) = [
-        one for one in patient.status.groups[0].instances if one.health is Health.READY
-    ]
+    (survivor,) = [one for one in patient.status.groups[0].instances if one.health is Health.READY]
     assert len(list(mend())) == 1
     assert patient.ready == 2
     assert survivor in patient.status.groups[0].instances
@@ -101,7 +99,9 @@ def test_one_that_died_is_replaced_and_the_other_left_in_peace(patient: Patient)
 
 def test_who_hangs_and_who_is_forged_is_left_to_people(patient: Patient) -> None:
     patient.loses(1, Health.UNREADY)
-    patient.world.tamper(patient.place, "r1", replace(patient.artifact, digest="sha256:" + "f" * 64))
+    patient.world.tamper(
+        patient.place, "r1", replace(patient.artifact, digest="sha256:" + "f" * 64)
+    )
     assert list(mend()) == []
 
 
@@ -129,7 +129,7 @@ def test_a_person_waits_for_the_mending_and_for_nobody_else(
         pytest.fail("two would change it")
 
 
-def _down() -> "tenure_after_chores":
+def _down() -> AbstractContextManager[Tenure]:
     return tenure_after_chores(platforms.journal(), "frail", "production", "down")
 
 
@@ -142,7 +142,7 @@ def test_a_stopped_line_stops_no_mending(patient: Patient) -> None:
 def test_what_may_not_start_any_more_is_not_started_and_the_journal_says_why(
     patient: Patient,
 ) -> None:
-    quarantine(patient.artifact.digest)
+    add(target_of(patient.artifact.digest, "", ""), "leaks", None)
     patient.loses_everything()
     assert list(mend()) == []
     assert patient.status.groups == ()
@@ -158,11 +158,11 @@ def test_what_cannot_start_is_tried_again_later_and_later(patient: Patient) -> N
     assert list(mend()) == []
     patient.world.behaviours.clear()
     assert list(mend()) == [], "it is given time"
-    time_passes(patient)
+    time_passes()
     assert len(list(mend())) == 1
 
 
-def time_passes(patient: Patient) -> None:
+def time_passes() -> None:
     mending.memory_of_this_home().next_try.clear()
 
 
@@ -170,7 +170,7 @@ def test_who_dies_again_and_again_is_left_alone_while_others_serve(patient: Pati
     for _ in range(3):
         patient.loses(1)
         assert len(list(mend())) == 1
-        time_passes(patient)
+        time_passes()
     patient.loses(1)
     assert list(mend()) == []
     assert EventKind.DRIFT_LEFT in patient.kinds()
