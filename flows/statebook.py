@@ -6,12 +6,16 @@ For who asks every few seconds. A year's journal takes seconds to read; what was
 import threading
 
 from tasks import platforms
-from tasks.journal.rules import State, fold
+from tasks.journal.rules import CHANGING, State, fold
 from tasks.ports import Event, Journal
 
 
 class StateBook:
-    """Of one journal. Threads may share it."""
+    """Of one journal. Threads may share it.
+
+    Lines that change nothing are not read, and so no kind that is not known here is noticed. Whoever acts on what the book says
+    takes a lease first, and folds what is there then: that fold refuses such a line.
+    """
 
     def __init__(self) -> None:
         self._state = State()
@@ -21,10 +25,12 @@ class StateBook:
     def refresh(self, journal: Journal) -> State:
         """With every line that is there now."""
         with self._lock:
-            events = journal.events(after=self._last.sequence - 1 if self._last else 0)
+            events = journal.events(
+                after=self._last.sequence - 1 if self._last else 0, kinds=CHANGING
+            )
             if self._last and (not events or events[0].hash != self._last.hash):
                 self._state, self._last = State(), None  # another journal has taken its place
-                events = journal.events()
+                events = journal.events(kinds=CHANGING)
             new = events[1:] if self._last else events
             self._state = fold(new, self._state)
             self._last = new[-1] if new else self._last
@@ -35,5 +41,5 @@ _BOOKS: dict[str, StateBook] = {}
 
 
 def state_of_today(journal: Journal) -> State:
-    """As `fold(journal.events())` of this installation's journal."""
+    """What follows from this installation's journal."""
     return _BOOKS.setdefault(platforms.journal_address(), StateBook()).refresh(journal)
