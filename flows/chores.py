@@ -20,6 +20,7 @@ CHORES: Final[tuple[str, ...]] = (
     "flows.notifying:notify",
     "flows.base_watch:watch_bases",
     "flows.zombies:close_zombies",
+    "flows.runs:forget_runs",
 )
 """In this order, as module:function, imported when first done. What returns users to safety comes first."""
 
