@@ -24,7 +24,7 @@ def close_zombies() -> Iterator[str]:
         return
     with PrefectApi(address) as api:
         yield from _of_workers(api)
-        yield from _of_commands(api)
+        yield from close_those_of_commands(api)
 
 
 def _of_workers(api: PrefectApi) -> Iterator[str]:
@@ -36,7 +36,7 @@ def _of_workers(api: PrefectApi) -> Iterator[str]:
         yield _close(api, run.id, run.name, run.state, "the process that did it is gone")
 
 
-def _of_commands(api: PrefectApi) -> Iterator[str]:
+def close_those_of_commands(api: PrefectApi) -> Iterator[str]:
     """A command that this server does not know is another server's to close."""
     for gone in dead_terminals(platforms.home()):
         if gone.api.rstrip("/") != api.address:
