@@ -73,9 +73,10 @@ def mend() -> Iterator[str]:
         return
     begun = time.monotonic()
     tried = memory.failures
-    found = sorted(
-        _casualties(memory), key=lambda one: (one.served, tried.get(one.state.environment, 0))
-    )
+    with platforms.one_look():
+        found = sorted(
+            _casualties(memory), key=lambda one: (one.served, tried.get(one.state.environment, 0))
+        )
     spent = time.monotonic() - begun
     memory.next_look = time.monotonic() + max(EVERY_SECONDS, spent / LOOKING_SHARE)
     for one in found:

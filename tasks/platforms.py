@@ -5,6 +5,7 @@ Adapters are imported when they are asked for: `bakewell status` must not wait f
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -202,6 +203,13 @@ def _memory(say: Say) -> Platform:
 
     world = world_named(str(home()))
     return Platform(world.fleet, world.metrics, world.prober, world.inspector)
+
+
+def one_look() -> AbstractContextManager[None]:
+    """Meanwhile this thread sees the processes of this machine as they are now: for who reads many fleets and changes none."""
+    from tasks.adapters import process_table
+
+    return process_table.one_look()
 
 
 PLATFORMS: dict[str, Callable[[Say], Platform]] = {
