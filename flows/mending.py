@@ -30,8 +30,8 @@ from tasks.ports import Fleet
 
 VARIABLE: Final = "BAKEWELL_MENDING"
 EVERY_SECONDS: Final = 10.0
-LOOKING_SHARE: Final = 0.05
-"""At most this share of the time is spent on looking, however many fleets there are."""
+LOOKING_SHARE: Final = 0.1
+"""At most this share of the time is spent on looking, however many fleets there are (half of it is waiting)."""
 
 
 @dataclass
