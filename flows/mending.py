@@ -8,6 +8,8 @@ mending. `BAKEWELL_MENDING=off` does.
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -25,13 +27,15 @@ from tasks.drift.rules import is_served
 from tasks.errors import BakewellError, InvalidInputError, LeaseHeldError, TransientError
 from tasks.inspection import Drift
 from tasks.journal.rules import DriftFound, EnvironmentState, EventKind, Healed, desired
-from tasks.model import Action, Environment, FleetSpec, FleetStatus
+from tasks.model import Action, Environment, FleetSpec, FleetStatus, GroupStatus
 from tasks.ports import Fleet
 
 VARIABLE: Final = "BAKEWELL_MENDING"
 EVERY_SECONDS: Final = 10.0
-LOOKING_SHARE: Final = 0.1
-"""At most this share of the time is spent on looking, however many fleets there are (half of it is waiting)."""
+LOOKING_SHARE: Final = 0.05
+"""At most this share of one processor is spent on looking, however many fleets there are."""
+AT_ONCE: Final = 8
+"""A fleet whose instances hang takes seconds to read; the others need not wait for it."""
 
 
 @dataclass
@@ -62,6 +66,10 @@ class Casualty:
     lost: tuple[Drift, ...]
     served: bool
 
+    @property
+    def here(self) -> Environment:
+        return self.state.environment
+
 
 _MEMORIES: dict[str, Memory] = {}
 
@@ -71,13 +79,9 @@ def mend() -> Iterator[str]:
     memory = memory_of_this_home()
     if not is_on() or time.monotonic() < memory.next_look:
         return
-    begun = time.monotonic()
-    tried = memory.failures
-    with platforms.one_look():
-        found = sorted(
-            _casualties(memory), key=lambda one: (one.served, tried.get(one.state.environment, 0))
-        )
-    spent = time.monotonic() - begun
+    begun = time.process_time()
+    found = _casualties(memory)
+    spent = time.process_time() - begun
     memory.next_look = time.monotonic() + max(EVERY_SECONDS, spent / LOOKING_SHARE)
     for one in found:
         yield from _mend(memory, one)
@@ -98,24 +102,37 @@ def is_on() -> bool:
 # ---- looking -------------------------------------------------------------------------------------
 
 
-def _casualties(memory: Memory) -> Iterator[Casualty]:
+def _casualties(memory: Memory) -> list[Casualty]:
+    """That nobody holds. First those that nobody serves, and of these such as were not tried in vain."""
     journal = platforms.journal()
-    for state in state_of_today(journal).environments.values():
-        here = state.environment
-        if not _is_for_us(state) or memory.next_try.get(here, 0.0) > time.monotonic():
-            continue
-        try:
-            found = _look(state)
-            memory.unseen.discard(here)
-        except BakewellError as error:
-            if here not in memory.unseen:
-                tell(f"could not be looked at: {error}", Tone.WARN, where=_name(here))
-            memory.unseen.add(here)
-            continue
-        if found is None:
-            memory.failures.pop(here, None)
-        elif journal.holder(here.service, here.name) is None:
-            yield found
+    due = [
+        state
+        for state in state_of_today(journal).environments.values()
+        if _is_for_us(state) and memory.next_try.get(state.environment, 0.0) <= time.monotonic()
+    ]
+    with platforms.one_look(), ThreadPoolExecutor(AT_ONCE) as pool:
+        looks = [pool.submit(copy_context().run, _look, state) for state in due]
+        seen = [_seen(memory, *one) for one in zip(due, looks, strict=True)]
+    found = [one for one in seen if one and journal.holder(one.here.service, one.here.name) is None]
+    return sorted(found, key=lambda one: (one.served, memory.failures.get(one.here, 0)))
+
+
+def _seen(
+    memory: Memory, state: EnvironmentState, look: "Future[Casualty | None]"
+) -> Casualty | None:
+    """Who cannot be looked at is told once."""
+    here = state.environment
+    try:
+        found = look.result()
+    except BakewellError as error:
+        if here not in memory.unseen:
+            tell(f"could not be looked at: {error}", Tone.WARN, where=_name(here))
+        memory.unseen.add(here)
+        return None
+    memory.unseen.discard(here)
+    if found is None:
+        memory.failures.pop(here, None)
+    return found
 
 
 def _is_for_us(state: EnvironmentState) -> bool:
@@ -134,7 +151,7 @@ def _look(state: EnvironmentState) -> Casualty | None:
 
 
 def _mend(memory: Memory, seen: Casualty) -> Iterator[str]:
-    here = seen.state.environment
+    here = seen.here
     try:
         with tenure(platforms.journal(), here.service, here.name, MENDING) as held:
             yield from _mend_held(memory, held)
@@ -229,7 +246,8 @@ def _remember(held: Tenure, found: Casualty, why_not: str = "") -> None:
 def _ours(state: EnvironmentState) -> set[str]:
     """Causes of all that a mender could have found here."""
     spec = desired(state, datetime.now(UTC))
-    return {one.cause for one in losses(spec, FleetStatus())}
+    gone = FleetStatus(tuple(GroupStatus(one.name, one.artifact, 0) for one in spec.groups))
+    return {one.cause for one in losses(spec, gone)}
 
 
 def _advice(drift: Drift | None) -> str:

@@ -15,11 +15,14 @@ LONGEST_PAUSE_SECONDS: Final = 300.0
 
 
 def losses(spec: FleetSpec, status: FleetStatus) -> tuple[Drift, ...]:
-    """What is missing or dead. Empty, too, where other bytes run under a wanted name: that is nobody's death.
+    """What is missing or dead. Empty, too, where other bytes run under a wanted name: that is nobody's death; and where nothing
+    is known of any group: it never ran here, and may run on another machine.
 
     Nobody may hold the environment: an instance that still starts was then left by somebody who is gone.
     """
-    if any(_is_other(group, status.group(group.name)) for group in spec.groups):
+    if not status.groups or any(
+        _is_other(group, status.group(group.name)) for group in spec.groups
+    ):
         return ()
     lost = tuple(
         _missing(group, ready)

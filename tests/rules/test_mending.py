@@ -47,7 +47,17 @@ def test_nothing_is_lost_where_everything_serves() -> None:
 
 def test_after_a_reboot_everything_is_lost() -> None:
     gone = [DriftKind.MISSING, DriftKind.MISSING, DriftKind.SPLITTER_GONE]
-    assert kinds(FleetStatus()) == gone
+    assert kinds(with_nobody(STATUS)) == gone
+
+
+def test_what_never_ran_here_is_not_started_here() -> None:
+    """It may run on another machine, with the same journal."""
+    assert losses(SPEC, FleetStatus()) == ()
+
+
+def with_nobody(status: FleetStatus) -> FleetStatus:
+    groups = (replace(group, instances=(), weight=0) for group in status.groups)
+    return replace(status, groups=tuple(groups))
 
 
 def test_who_died_is_lost_whether_the_platform_still_shows_it_or_not() -> None:
