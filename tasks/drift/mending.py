@@ -16,13 +16,12 @@ LONGEST_PAUSE_SECONDS: Final = 300.0
 
 def losses(spec: FleetSpec, status: FleetStatus) -> tuple[Drift, ...]:
     """What is missing or dead. Empty, too, where other bytes run under a wanted name: that is nobody's death; and where nothing
-    is known of any group: it never ran here, and may run on another machine.
+    is known of any wanted group: it never ran here, and may run on another machine.
 
     Nobody may hold the environment: an instance that still starts was then left by somebody who is gone.
     """
-    if not status.groups or any(
-        _is_other(group, status.group(group.name)) for group in spec.groups
-    ):
+    known = [(group, status.group(group.name)) for group in spec.groups]
+    if not any(found for _, found in known) or any(_is_other(*one) for one in known):
         return ()
     lost = tuple(
         _missing(group, ready)

@@ -53,6 +53,8 @@ def test_after_a_reboot_everything_is_lost() -> None:
 def test_what_never_ran_here_is_not_started_here() -> None:
     """It may run on another machine, with the same journal."""
     assert losses(SPEC, FleetStatus()) == ()
+    older = running(replace(STABLE, name="r0", weight=0))
+    assert losses(SPEC, FleetStatus((older,))) == (), "it went on elsewhere"
 
 
 def with_nobody(status: FleetStatus) -> FleetStatus:
