@@ -1,6 +1,6 @@
 """What it costs to look whether anything died. `python -m tests.benchmarks.operations.looks [SERVICES]`
 
-So many services (50) of two instances, real processes behind one Envoy each, and nothing wrong with them; then the same machine
+So many services (25) of two instances, real processes behind one Envoy each, and nothing wrong with them; then the same machine
 after a reboot: all of them killed, and how long until each is served again, one after the other. Prints a Markdown table.
 """
 
@@ -24,7 +24,7 @@ from tests.support.admitting import admit_for_the_day
 from tests.support.events import NOON
 from tests.support.process_ground import make_artifact, open_store
 
-SERVICES: Final = 50
+SERVICES: Final = 25
 LOOKS: Final = 5
 
 
