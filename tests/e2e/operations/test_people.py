@@ -36,6 +36,7 @@ from tests.support.forge import (
     repository,
     signed,
 )
+from tests.support.images import FILE_SECRET
 from tests.support.repositories import bare, git
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -65,15 +66,14 @@ class Shop:
         return answer.out if code == DONE else answer.err
 
     def freeze(self, last: datetime) -> None:
-        """For everybody, through the day of `last`."""
+        """For every service in production, through the day of `last`."""
         text = (POLICIES / "default.yaml").read_text()
         days = f"from: {datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}, to: {last:%Y-%m-%d}"
-        (self.policies / "default.yaml").write_text(
-            f"{text}\nfreezes: [{{{days}, reason: the fair}}]\n"
-        )
+        frozen = f"{text}\nfreezes: [{{{days}, reason: the fair}}]\n"
+        (self.policies / f"{PLACE}.yaml").write_text(frozen)
 
     def thaw(self) -> None:
-        shutil.copy(POLICIES / "default.yaml", self.policies)
+        shutil.copy(POLICIES / "default.yaml", self.policies / f"{PLACE}.yaml")
 
     def told(self, release: str = "") -> ReleaseState:
         """That release, or the newest."""
@@ -155,8 +155,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 def quick(spec: Any) -> None:
     spec["on_push"] = "withdraw"
-    spec["environments"][0]["soak_seconds"] = SOAK_SECONDS
-    for place in spec["environments"]:
+    staging, production = spec["environments"]
+    staging["soak_seconds"], production["policy"] = SOAK_SECONDS, PLACE
+    for place in (staging, production):
         place.update(replicas=1, strategy=AT_ONCE, warm_seconds=0)
 
 
@@ -214,13 +215,15 @@ def owed(shop: Shop) -> list[dict[str, Any]]:
 
 
 def test_no_hotfix_goes_past_what_its_scan_found(shop: Shop) -> None:
-    key = f"AKIA{'QWERTYUIOPASDFGH'}"
-    shop.service.version(3, aws_access_key_id=key)
-    told = shop.typed("release", shop.service.folder, "--hotfix", "checkout is down", code=REFUSED)
+    program = shop.service.folder / "hello.py"
+    good = program.read_text()
+    program.write_text(f'{good}\nKEY = "{FILE_SECRET}"\n')
+    command = ("release", shop.service.folder, "--hotfix", "checkout is down")
+    told = shop.typed(*command, code=REFUSED)
     assert "secret" in told
-    assert key not in told
-    assert shop.serves() == "2"
-    shop.service.version(3, aws_access_key_id="")
+    assert FILE_SECRET not in told
+    assert not shop.events(RolloutStarted, "r3")
+    program.write_text(good)
     shop.thaw()
 
 
