@@ -11,12 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import pytest
 
 from flows.load import LoadGenerator
 from tasks import platforms
-from tasks.adapters.parts import environment_of_part
 from tasks.adapters.prefect_api import FlowRun
 from tasks.adapters.process import ProcessFleet
 from tasks.journal.events import ReleaseStarted, RolloutStarted, VerdictGiven, Withdrawn, body_of
@@ -24,25 +22,16 @@ from tasks.journal.rules import ReleaseState, fold
 from tasks.journal.waits import ReleaseWaits, WaitKind
 from tasks.model import Environment
 from tasks.ports import Event
-from tasks.pushes import Forge
 from tests.e2e.conftest import QUICK, Service, copy_of_example, home_of_its_own
 from tests.e2e.operations.installed import PLACE, Installation, up
+from tests.e2e.operations.pushing import bare_repository, deliver, push, receiver_of, told_of_pushes
 from tests.support.asking import ask
-from tests.support.engines import free_port, wait_for
-from tests.support.forge import (
-    VARIABLE,
-    generic_push,
-    repositories_yaml,
-    repository,
-    signed,
-)
+from tests.support.engines import wait_for
 from tests.support.images import FILE_SECRET
-from tests.support.repositories import bare, git
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(400)]
 POLICIES: Final = Path(__file__).parents[3] / "deployments" / "policies"
 DONE, STOPPED, REFUSED = 0, 3, 4
-SECRET: Final = "a secret of this test alone"
 SOAK_SECONDS: Final = 12.0
 """Longer than a busy machine takes from the promotion to the gate."""
 DAY: Final = 86400.0
@@ -123,15 +112,9 @@ class Shop:
 
     def push(self) -> None:
         """What is there now, as somebody pushes it and the forge tells it."""
-        work = self.service.folder.parent
-        git(work, "add", self.service.name)
-        git(work, "commit", "--quiet", "--message", "another version")
-        git(work, "push", "--quiet", str(self.origin), "main")
-        body = generic_push(str(self.origin), git(work, "rev-parse", "HEAD"))
-        headers = {"content-type": "application/json", **signed(Forge.GENERIC, body, SECRET)}
-        port = environment_of_part(self.installation.home, "receiver")["BAKEWELL_RECEIVER_PORT"]
-        url = f"http://127.0.0.1:{port}/push/{self.service.name}"
-        assert httpx.post(url, content=body, headers=headers).status_code == 202
+        commit = push(self.service, self.origin)
+        answer = deliver(receiver_of(self.installation.bakewell), self.origin, commit)
+        assert answer.status_code == 202, answer.text
 
 
 @pytest.fixture(scope="module")
@@ -139,18 +122,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """Two environments without a canary, and a short soak between them."""
     folder = tmp_path_factory.mktemp("people")
     shutil.copytree(POLICIES, folder / "policies")
-    service, origin = copy_of_example(folder / "work", "shop"), bare(folder / "shop.git")
+    service, origin = copy_of_example(folder / "work", "shop"), bare_repository(folder)
     service.edit(quick)
-    git(folder / "work", "init", "--quiet", "--initial-branch=main")
-    known = repository("shop", str(origin), services=[{"service": "shop", "folder": "shop"}])
     with home_of_its_own() as bakewell:
-        here = bakewell.with_settings(
-            BAKEWELL_POLICIES=str(folder / "policies"),
-            BAKEWELL_REPOSITORIES=str(repositories_yaml(folder / "repositories.yaml", known)),
-            BAKEWELL_RECEIVER_PORT=str(free_port()),
-            **{VARIABLE: SECRET},
-        )
-        found = up(here)
+        here = told_of_pushes(bakewell, origin, folder)
+        found = up(here.with_settings(BAKEWELL_POLICIES=str(folder / "policies")))
         yield Shop(found, folder / "policies", service, origin)
         found.api.close()
 
