@@ -61,64 +61,64 @@ class ReleaseRequest(BaseModel, frozen=True):
         description="That holds service.yaml: an absolute path on the worker's machine. Empty for a commit of a repository, below.",
         json_schema_extra={"position": 0, "default": ""},
     )
-    to: str = Field(
-        "",
-        title="Last environment",
-        description="Stop after this environment. Empty: all, in order.",
-        json_schema_extra={"position": 1},
-    )
-    despite_burn: str = Field(
-        "",
-        title="Despite burn",
-        description="Why it must start even if the service burns its error budget: because it mends that. Empty: it must not.",
-        json_schema_extra={"position": 2},
-    )
-    lane: LaneKind = Field(
-        LaneKind.NORMAL,
-        title="Lane",
-        description="hotfix: users are hurt until it is there. What it goes past is a debt; evidence, smoke test and judge hold. patch: a rebuild.",
-        json_schema_extra={"position": 3},
-    )
-    reason: str = Field(
-        "",
-        title="Reason",
-        description="Why it is a hotfix. Shown with every debt.",
-        json_schema_extra={"position": 4},
-    )
-    bypasses: tuple[Bypass, ...] = Field(
-        (),
-        title="Bypasses",
-        description="Single gates that it goes past, and why. The policies say which may be.",
-        json_schema_extra={"position": 5},
-    )
-    by: str = Field(
-        "",
-        title="By",
-        description="Who answers for what it goes past. Empty: the user of the worker's process.",
-        json_schema_extra={"position": 6},
-    )
     repository: str = Field(
         "",
         title="Repository",
         description="Instead of a folder: its name in the file of repositories.",
-        json_schema_extra={"position": 7},
+        json_schema_extra={"position": 1},
     )
     commit: str = Field(
         "",
         title="Commit",
         description="Of the repository: its full hash, 40 characters.",
-        json_schema_extra={"position": 8},
+        json_schema_extra={"position": 2},
     )
     branch: str = Field(
         "",
         title="Branch",
         description="That has the commit. Needed where a server does not give single commits.",
-        json_schema_extra={"position": 9},
+        json_schema_extra={"position": 3},
     )
     subfolder: str = Field(
         ".",
         title="Subfolder",
         description="Of the repository: the folder that holds service.yaml.",
+        json_schema_extra={"position": 4},
+    )
+    to: str = Field(
+        "",
+        title="Last environment",
+        description="Stop after this environment. Empty: all, in order.",
+        json_schema_extra={"position": 5},
+    )
+    lane: LaneKind = Field(
+        LaneKind.NORMAL,
+        title="Lane",
+        description="hotfix: users are hurt until it is there. What it goes past is a debt; evidence, smoke test and judge hold. patch: a rebuild.",
+        json_schema_extra={"position": 6},
+    )
+    reason: str = Field(
+        "",
+        title="Reason",
+        description="Why it is a hotfix. Shown with every debt.",
+        json_schema_extra={"position": 7},
+    )
+    bypasses: tuple[Bypass, ...] = Field(
+        (),
+        title="Bypasses",
+        description="Single gates that it goes past, and why. The policies say which may be.",
+        json_schema_extra={"position": 8},
+    )
+    by: str = Field(
+        "",
+        title="By",
+        description="Who answers for what it goes past. Empty: the user of the worker's process.",
+        json_schema_extra={"position": 9},
+    )
+    despite_burn: str = Field(
+        "",
+        title="Despite a burnt error budget",
+        description="Why it must start even if the service burns its error budget now: because it mends that. Empty: it must not.",
         json_schema_extra={"position": 10},
     )
     followed: dict[str, str] = Field(

@@ -120,7 +120,9 @@ def show_form(album: Album) -> None:
     deployment = album.there.api.deployment("release/release")
     album.page.goto(f"{album.ui}/deployments/deployment/{deployment}/run")
     expect(album.page.get_by_text("Last environment")).to_be_visible()
-    album.page.get_by_label("Folder").fill(str(album.service.folder))
+    album.page.get_by_role("textbox", name="Folder (Optional)", exact=True).fill(
+        str(album.service.folder)
+    )
     album.take("form")
 
 
