@@ -10,7 +10,6 @@ from flows.markdown import text
 from tasks.lanes import LaneKind
 from tasks.model import Source
 
-OURS: Final = "bakewell"
 SHORT: Final = 12
 
 
@@ -20,14 +19,29 @@ def tags_of(
     source: Source | None = None,
     lane: LaneKind = LaneKind.NORMAL,
 ) -> tuple[str, ...]:
-    """The ordinary lane is none to look for, and a tree outside Git has no commit."""
+    """What people look for most comes first: of many, a page shows three. The ordinary lane is none to look for, and a tree
+    outside Git has no commit."""
     known = (
         ("service", service),
         *(("environment", one) for one in environments),
         ("lane", "" if lane is LaneKind.NORMAL else lane.value),
         ("commit", commit_of(source) if source else ""),
     )
-    return (OURS, *(f"{what}:{value}" for what, value in known if value))
+    return tuple(f"{what}:{value}" for what, value in known if value)
+
+
+def tags_with(there: Iterable[str], new: Iterable[str]) -> list[str]:
+    """New ones first; they take the place of those of their kind. A subflow is given all tags of its parent: a rollout to
+    production those of staging, too."""
+    told = list(new)
+    kinds = {_kind(one) for one in told}
+    return list(dict.fromkeys([*told, *(one for one in there if _kind(one) not in kinds)]))
+
+
+def _kind(tag: str) -> str:
+    """All of it where it is a plain word."""
+    kind, colon, _ = tag.partition(":")
+    return f"{kind}{colon}"
 
 
 def commit_of(source: Source) -> str:

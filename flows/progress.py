@@ -3,8 +3,6 @@
 import contextlib
 import re
 from collections.abc import Iterable
-from threading import Lock
-from typing import Final
 from uuid import UUID
 
 import httpx
@@ -23,11 +21,9 @@ from prefect.client.schemas.filters import (
 from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 
+from flows.labels import tags_with
 from tasks.model import Judgement
 from tasks.service import Observe
-
-ONE_AT_A_TIME: Final = Lock()
-"""The environments of a wave are threads of one run: each adds its own tags."""
 
 
 def share_seen(judgement: Judgement, settings: Observe) -> float:
@@ -41,19 +37,17 @@ def share_seen(judgement: Judgement, settings: Observe) -> float:
 
 
 def name_run(name: str, tags: Iterable[str] = ()) -> None:
-    """Give the flow run a name that only became known while it ran; `tags` are added to those that it has. An empty name
-    leaves the one that it has."""
+    """Give the flow run a name that only became known while it ran, and tags beside those that it has (flows/labels.py). An empty
+    name leaves the one that it has."""
     if (run := flow_run.id) is None:
         return
     with (
-        ONE_AT_A_TIME,
         contextlib.suppress(httpx.HTTPError, PrefectException),
         get_client(sync_client=True) as client,
     ):
-        there = client.read_flow_run(UUID(run)).tags if tags else []
-        client.update_flow_run(
-            UUID(run), name=name or None, tags=sorted({*there, *tags}) if tags else None
-        )
+        known = client.read_flow_run(UUID(run)).tags if tags else []
+        found = tags_with(known, tags) if tags else None
+        client.update_flow_run(UUID(run), name=name or None, tags=found)
 
 
 def show_page(key: str, page: str, summary: str) -> None:

@@ -156,10 +156,15 @@ def release(request: ReleaseRequest) -> Released:
         request: What to release, and how far.
     """
     if again := taken_up_before():  # it is woken: neither baked again, nor is the folder needed
+        name_run(run_name(again.service, again.id, request.to))  # Prefect has named it anew
         return go_on(again.service, again.id, request.to, request.despite_burn)
     wanted = Wanted(request.commit, request.branch, request.subfolder)
     with source_folder(request.folder, request.repository, wanted) as folder:
         return release_from(folder, request)
+
+
+def run_name(service: str, release: str, to: str) -> str:
+    return f"release {service} {release}{f' to {to}' if to else ''}"
 
 
 def release_from(path: Path, request: ReleaseRequest) -> Released:
@@ -202,7 +207,7 @@ def start(
     source = source_of(folder)
     environments = environments_until(spec, request.to)
     name_run(
-        f"release {spec.service} {found.release}{f' to {request.to}' if request.to else ''}",
+        run_name(spec.service, found.release, request.to),
         tags_of(spec.service, environments, source, request.chosen_lane.kind),
     )
     started = ReleaseStarted(

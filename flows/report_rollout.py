@@ -1,24 +1,16 @@
 """The page of one rollout in Prefect, while it goes on and afterwards: the picture, the evidence of each metric, what was decided
 and where to look further. Markdown, from the journal. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
-
-from pydantic import JsonValue
+from collections.abc import Iterable, Sequence
 
 from flows.bins import ended
 from flows.course import Course, Ending, courses
-from flows.evidence_plot import AT_MOST, MARGIN, ODDS, power
 from flows.labels import run_link
-from flows.markdown import code, table, text
+from flows.markdown import code, text
 from flows.report_environment import environment_report
-from flows.words import percent
 from tasks.journal.rules import ReleaseState
 from tasks.model import Judgement
 from tasks.ports import Event
-
-COMPARED: Final = ": compared"
-HEADINGS: Final = ("Metric", "Compared with", "Odds that it is worse", "At most", "Allowed")
 
 
 def rollout_page(
@@ -30,15 +22,13 @@ def rollout_page(
     if course is None:
         return "", ""
     going = course.ending is Ending.GOES_ON
-    judged = now or (course.verdicts[-1].judgement if course.verdicts else None)
     lines = (
         f"# {text(f'{told.service} {told.id} in {environment}')}: {text(ended(course))}",
         "",
         runs_line(told, [course]),
         "",
-        *(_now(judged) if judged and going else ()),
-        *(evidence_table(judged.numbers) if judged else ()),
-        *environment_report(course, None if going else told.spec),
+        *(_now(now) if now and going else ()),
+        *environment_report(course, None if going else told.spec, now),
         *_more(told, environment),
     )
     return "\n".join(lines) + "\n", f"{course.name}: {ended(course)}"
@@ -63,36 +53,6 @@ def runs_line(told: ReleaseState, rollouts: Iterable[Course]) -> str:
 def _now(judged: Judgement) -> Iterable[str]:
     yield f"**{text(judged.verdict.value)}**: {text(judged.reason)}"
     yield ""
-
-
-def evidence_table(numbers: Mapping[str, JsonValue]) -> Iterable[str]:
-    """Of each metric, as the judge has it: what is compared, how sure it is, what is ruled out, what is allowed."""
-    metrics = [key.removesuffix(ODDS) for key in numbers if key.endswith(ODDS)]
-    if not metrics:
-        return
-    yield "**The evidence of each metric**"
-    yield ""
-    yield from table(HEADINGS, [_row(one, numbers) for one in metrics], HEADINGS[2:])
-    if (needed := _number(numbers, "log_odds_needed")) is not None:
-        yield f"It is rolled back when the odds reach {power(needed)}."
-        yield ""
-
-
-def _row(metric: str, numbers: Mapping[str, JsonValue]) -> Sequence[str]:
-    odds = _number(numbers, f"{metric}{ODDS}")
-    at_most, margin = (_number(numbers, f"{metric}{end}") for end in (AT_MOST, MARGIN))
-    return (
-        text(metric),
-        text(str(numbers.get(f"{metric}{COMPARED}", ""))),
-        "" if odds is None else power(odds),
-        "" if at_most is None else percent(at_most),
-        "" if margin is None else percent(margin),
-    )
-
-
-def _number(numbers: Mapping[str, JsonValue], name: str) -> float | None:
-    value = numbers.get(name)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _more(told: ReleaseState, environment: str) -> Iterable[str]:

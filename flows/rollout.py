@@ -85,9 +85,10 @@ def rollout(service: str, release: str, environment: str, despite_burn: str = ""
 
 
 def label(errand: Errand) -> None:
-    """So that people find it by what it is about."""
+    """So that people find it by what it is about. In a wave it has no run of its own."""
     told, here = errand.release, errand.environment
-    name_run("", tags_of(here.service, [here.name], told.source, told.lane.kind))
+    if this_run.id != told.flow_run:
+        name_run("", tags_of(here.service, [here.name], told.source, told.lane.kind))
 
 
 def begin(held: Tenure, errand: Errand) -> None:

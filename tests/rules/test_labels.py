@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.labels import commit_of, run_link, tags_of
+from flows.labels import commit_of, run_link, tags_of, tags_with
 from tasks.lanes import LaneKind
 from tasks.model import Source
 from tests.support.pages import HOSTILE, kinds, markdown
@@ -14,7 +14,6 @@ RUN = "602b7f39-afe8-4b44-a69a-acabd4540d07"
 def test_a_run_is_found_by_service_environment_lane_and_commit() -> None:
     found = tags_of("shop", ["staging", "production"], source(10), LaneKind.HOTFIX)
     assert found == (
-        "bakewell",
         "service:shop",
         "environment:staging",
         "environment:production",
@@ -24,8 +23,14 @@ def test_a_run_is_found_by_service_environment_lane_and_commit() -> None:
 
 
 def test_what_is_not_known_is_no_tag() -> None:
-    assert tags_of() == ("bakewell",)
-    assert tags_of("shop", source=Source("shop", "", True)) == ("bakewell", "service:shop")
+    assert tags_of() == ()
+    assert tags_of("shop", source=Source("shop", "", True)) == ("service:shop",)
+
+
+def test_a_rollout_does_not_keep_the_other_environments_of_its_release() -> None:
+    there = ["environment:staging", "bakewell", "environment:production", "push"]
+    found = tags_with(there, tags_of("shop", ["production"]))
+    assert found == ["service:shop", "environment:production", "bakewell", "push"]
 
 
 @pytest.mark.parametrize(("dirty", "words"), [(False, "a" * 12), (True, f"{'a' * 12}-dirty")])

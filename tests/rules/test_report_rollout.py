@@ -6,7 +6,8 @@ from math import log
 import pytest
 from pydantic import JsonValue
 
-from flows.report_rollout import evidence_table, rollout_page, runs_line
+from flows.evidence_table import evidence_table
+from flows.report_rollout import rollout_page, runs_line
 from tasks.journal.rules import fold
 from tasks.model import Judgement, Verdict
 from tests.support.pages import HOSTILE, images, kinds, plain, row_widths
@@ -70,6 +71,17 @@ def test_each_metric_has_its_row() -> None:
     assert "340:1" in found
     assert "1:10" in found
     assert "rolled back when the odds reach 100:1" in found
+
+
+def test_what_could_be_compared_with_nothing_is_named_and_has_no_row() -> None:
+    nothing: dict[str, JsonValue] = {
+        "memory: log odds": 0.0,
+        "memory: compared": "nothing to compare with",
+    }
+    page = "\n".join(evidence_table({**NUMBERS, **nothing}))
+    assert "| memory |" not in page
+    assert "There was nothing to compare with: memory." in page
+    assert row_widths("\n".join(evidence_table(nothing))) == []
 
 
 @pytest.mark.parametrize("numbers", [{}, {"requests": 12}])

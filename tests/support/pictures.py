@@ -20,6 +20,7 @@ from playwright.sync_api import Page, expect
 
 from flows.load import LoadGenerator
 from tasks.adapters.prefect_api import FlowRun
+from tasks.journal.rules import EnvironmentState
 from tasks.ports import Event
 from tests.e2e.conftest import Bakewell, Service, copy_of_example
 from tests.e2e.operations.installed import PLACE, Installation, asked_again, up
@@ -29,7 +30,7 @@ from tests.support.repositories import git
 
 FOLDER: Final = Path(__file__).parents[2] / "deployments" / "pictures"
 LARGEST_BYTES: Final = 120_000
-WIDTH, HEIGHT = 1200, 780
+WIDTH, HEIGHT = 1080, 720
 SETTLED_MS: Final = 2500
 REQUESTS_PER_SECOND: Final = 120
 OBSERVE: Final = {
@@ -57,8 +58,9 @@ class Album:
     def ui(self) -> str:
         return f"{self.there.api.address.removesuffix('/api')}/v2"
 
-    def take(self, name: str, top: int = 0) -> None:
+    def take(self, name: str, top: int = 0, height: int = HEIGHT) -> None:
         """What is on the page now, from `top` pixels on."""
+        self.page.set_viewport_size({"width": WIDTH, "height": height})
         self.page.wait_for_timeout(SETTLED_MS)
         if top:
             self.page.mouse.move(WIDTH / 2, HEIGHT / 2)
@@ -132,7 +134,8 @@ def show_approval(album: Album, run: FlowRun) -> None:
     album.page.goto(f"{album.ui}/runs/flow-run/{run.id}")
     form = open_form(album.page)
     fill_form(form, "approve", "Ada Lovelace", "the new greeting was tried in staging")
-    album.take("approval")
+    form.get_by_role("heading", name="May shop").scroll_into_view_if_needed()
+    album.take("approval", height=1000)
     send_form(form)
 
 
@@ -149,15 +152,14 @@ def show_rollout(album: Album) -> None:
     run = str(album.told("rollout started")[-1].body["flow_run"])
     album.page.goto(album.page_of(run, f"{album.service.name}-r3-{PLACE}"))
     expect(album.page.get_by_role("heading", name="rolled back").first).to_be_visible()
-    album.take("rollout")
+    album.take("rollout", height=1000)
 
 
 def show_drift(album: Album) -> None:
     """Somebody kills an instance of production; a look finds it."""
     state = album.there.state(album.service)
     assert state is not None
-    assert state.stable is not None
-    instance(album, state.stable.release).kill()
+    instance(album, state).kill()
     api = album.there.api
     request: dict[str, Any] = {"service": album.service.name}
     run = asked_again(lambda: api.create_run("drift/drift", request, key=str(time.time())))
@@ -193,13 +195,15 @@ def approve(album: Album, run: FlowRun) -> None:
     assert said.code == 0, said.err
 
 
-def instance(album: Album, release: str) -> psutil.Process:
-    """One that serves users in production."""
+def instance(album: Album, state: EnvironmentState) -> psutil.Process:
+    """One that serves users there."""
+    assert state.stable is not None
     for one in album.there.bakewell.processes():
         marks = one.environ()
-        if marks.get("BAKEWELL_ENVIRONMENT") == PLACE and marks.get("BAKEWELL_GROUP") == release:
+        here = marks.get("BAKEWELL_ENVIRONMENT") == state.environment.key
+        if here and marks.get("BAKEWELL_GROUP") == state.stable.release:
             return one
-    raise LookupError(f"no instance of {release} runs in {PLACE}")
+    raise LookupError(f"no instance of {state.stable.release} runs in {PLACE}")
 
 
 @contextmanager
