@@ -178,6 +178,7 @@ class Delivery:
                 {"request": self._request(push)},
                 key=key_of(push),
                 tags=(*tags_of(push.service), f"commit:{push.body.commit[:12]}", "push"),
+                name=f"release {push.service} {push.body.commit[:12]}",
             )
         except InvalidInputError as error:
             reason = f"it was refused: {error}"
