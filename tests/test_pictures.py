@@ -4,7 +4,7 @@ import re
 import struct
 from pathlib import Path
 
-from tests.support.pictures import FOLDER, HEIGHT, LARGEST_BYTES, WIDTH
+from tests.support.pictures import FOLDER, LARGEST_BYTES, WIDTH
 
 README = Path(__file__).parent.parent / "README.md"
 NAMED = re.findall(r"deployments/pictures/([\w-]+\.png)", README.read_text())
@@ -23,12 +23,12 @@ def test_the_readme_shows_every_picture_that_is_there_and_no_other() -> None:
     assert 3 <= len(set(NAMED)) <= 5
 
 
-def test_each_picture_is_small_and_of_a_whole_page() -> None:
+def test_each_picture_is_small_and_can_be_read() -> None:
     for one in FOLDER.glob("*.png"):
         width, height = size_of(one)
         assert one.stat().st_size < LARGEST_BYTES, one.name
-        assert width == WIDTH, one.name
-        assert height >= HEIGHT, one.name
+        assert 480 <= width <= WIDTH, one.name
+        assert 480 <= height <= 1000, one.name
 
 
 def test_nothing_else_lies_beside_them() -> None:

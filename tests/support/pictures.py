@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from flows.load import LoadGenerator
 from tasks.adapters.prefect_api import FlowRun
@@ -58,16 +58,19 @@ class Album:
     def ui(self) -> str:
         return f"{self.there.api.address.removesuffix('/api')}/v2"
 
-    def take(self, name: str, top: int = 0, height: int = HEIGHT) -> None:
-        """What is on the page now, from `top` pixels on."""
+    def show(self, top: int = 0, height: int = HEIGHT) -> None:
+        """So much of the page, from `top` pixels on."""
         self.page.set_viewport_size({"width": WIDTH, "height": height})
         self.page.wait_for_timeout(SETTLED_MS)
         if top:
             self.page.mouse.move(WIDTH / 2, HEIGHT / 2)
             self.page.mouse.wheel(0, top)
             self.page.wait_for_timeout(SETTLED_MS)
+
+    def take(self, name: str, part: Locator | None = None) -> None:
+        """What is shown now, or a part of it."""
         target = FOLDER / f"{name}.png"
-        self.page.screenshot(path=str(target))
+        (part or self.page).screenshot(path=str(target))
         print(f"{target.name}: {target.stat().st_size:,} bytes", flush=True)
 
     def release(self, version: int, **settings: Any) -> FlowRun:
@@ -125,6 +128,7 @@ def show_form(album: Album) -> None:
     album.page.get_by_role("textbox", name="Folder (Optional)", exact=True).fill(
         str(album.service.folder)
     )
+    album.show()
     album.take("form")
 
 
@@ -132,10 +136,11 @@ def show_approval(album: Album, run: FlowRun) -> None:
     """The run that waits, with the form behind its button. It is answered."""
     wait_for_question(album, run)
     album.page.goto(f"{album.ui}/runs/flow-run/{run.id}")
+    album.show(height=1000)
     form = open_form(album.page)
     fill_form(form, "approve", "Ada Lovelace", "the new greeting was tried in staging")
     form.get_by_role("heading", name="May shop").scroll_into_view_if_needed()
-    album.take("approval", height=1000)
+    album.take("approval", form)
     send_form(form)
 
 
@@ -144,7 +149,8 @@ def show_runs(album: Album) -> None:
     wait_for(lambda: len(album.told("sampled")) > 8, 120, "samples of production", 0.5)
     album.page.goto(f"{album.ui}/runs")
     expect(album.page.get_by_text("roll shop r2 out to production")).to_be_visible()
-    album.take("runs", 560)
+    album.show(top=640, height=600)
+    album.take("runs")
 
 
 def show_rollout(album: Album) -> None:
@@ -152,7 +158,8 @@ def show_rollout(album: Album) -> None:
     run = str(album.told("rollout started")[-1].body["flow_run"])
     album.page.goto(album.page_of(run, f"{album.service.name}-r3-{PLACE}"))
     expect(album.page.get_by_role("heading", name="rolled back").first).to_be_visible()
-    album.take("rollout", height=1000)
+    album.show(height=1000)
+    album.take("rollout")
 
 
 def show_drift(album: Album) -> None:
@@ -166,6 +173,7 @@ def show_drift(album: Album) -> None:
     assert album.there.ended(run) == "Completed"
     album.page.goto(album.page_of(run.id, "drift"))
     expect(album.page.get_by_role("heading", name="Drift").first).to_be_visible()
+    album.show(height=600)
     album.take("drift")
 
 
