@@ -2,6 +2,7 @@
 and where to look further. Markdown, from the journal. Pure."""
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from flows.bins import ended
 from flows.course import Course, Ending, courses
@@ -27,8 +28,8 @@ def rollout_page(
         "",
         runs_line(told, [course]),
         "",
-        *(_now(now) if now and going else ()),
-        *environment_report(course, None if going else told.spec, now),
+        *_why(course, now),
+        *islice(environment_report(course, None if going else told.spec, now), 2, None),
         *_more(told, environment),
     )
     return "\n".join(lines) + "\n", f"{course.name}: {ended(course)}"
@@ -50,9 +51,12 @@ def runs_line(told: ReleaseState, rollouts: Iterable[Course]) -> str:
     return f"Runs: {' · '.join(parts)}" if parts else ""
 
 
-def _now(judged: Judgement) -> Iterable[str]:
-    yield f"**{text(judged.verdict.value)}**: {text(judged.reason)}"
-    yield ""
+def _why(course: Course, now: Judgement | None) -> Iterable[str]:
+    """What the judge says while it goes on; why it ended so, where that is not what was wanted."""
+    if course.ending is Ending.GOES_ON and now is not None:
+        yield from (f"**{text(now.verdict.value)}**: {text(now.reason)}", "")
+    elif course.reason:
+        yield from (f"**{text(course.reason)}**", "")
 
 
 def _more(told: ReleaseState, environment: str) -> Iterable[str]:

@@ -30,7 +30,7 @@ from tests.support.repositories import git
 
 FOLDER: Final = Path(__file__).parents[2] / "deployments" / "pictures"
 LARGEST_BYTES: Final = 120_000
-WIDTH, HEIGHT = 1080, 720
+WIDTH, HEIGHT = 1080, 660
 SETTLED_MS: Final = 2500
 REQUESTS_PER_SECOND: Final = 120
 OBSERVE: Final = {
@@ -149,7 +149,7 @@ def show_runs(album: Album) -> None:
     wait_for(lambda: len(album.told("sampled")) > 8, 120, "samples of production", 0.5)
     album.page.goto(f"{album.ui}/runs")
     expect(album.page.get_by_text("roll shop r2 out to production")).to_be_visible()
-    album.show(top=640, height=600)
+    album.show(top=640)
     album.take("runs")
 
 
@@ -158,7 +158,7 @@ def show_rollout(album: Album) -> None:
     run = str(album.told("rollout started")[-1].body["flow_run"])
     album.page.goto(album.page_of(run, f"{album.service.name}-r3-{PLACE}"))
     expect(album.page.get_by_role("heading", name="rolled back").first).to_be_visible()
-    album.show(height=1000)
+    album.show(top=130)
     album.take("rollout")
 
 
