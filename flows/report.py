@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from flows.course import Course, Ending, courses, newest
 from flows.links import Link
-from flows.markdown import code, table, text
+from flows.markdown import code, prose, table, text
 from flows.report_environment import environment_report
 from flows.report_rollout import runs_line
 from flows.story import Tone
@@ -291,7 +291,7 @@ def _what_next(story: _Story) -> Iterable[str]:
     if waiting := story.release.waiting:
         yield (
             f"- **{text(waiting.environment)}**: it waits for {waiting.wait.kind.value} since"
-            f" {moment(waiting.since)} UTC: {text(waiting.wait.reason)}."
+            f" {moment(waiting.since)} UTC: {prose(waiting.wait.reason)}."
         )
     if story.release.outcome is None:
         yield f"- {code(f'bakewell status {service}')} shows how far it is."
