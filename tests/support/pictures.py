@@ -148,7 +148,8 @@ def show_runs(album: Album) -> None:
     """All runs, while production is being observed."""
     wait_for(lambda: len(album.told("sampled")) > 8, 120, "samples of production", 0.5)
     album.page.goto(f"{album.ui}/runs")
-    expect(album.page.get_by_text("roll shop r2 out to production")).to_be_visible()
+    for name in ("release shop r2", "roll shop r2 out to production"):
+        expect(album.page.get_by_text(name, exact=True)).to_be_visible()
     album.show(top=640)
     album.take("runs")
 
