@@ -150,7 +150,7 @@ def show_runs(album: Album) -> None:
     album.page.goto(f"{album.ui}/runs")
     for name in ("release shop r2", "roll shop r2 out to production"):
         expect(album.page.get_by_text(name, exact=True)).to_be_visible()
-    album.show(top=640)
+    album.show(top=640, height=600)
     album.take("runs")
 
 
