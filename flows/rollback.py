@@ -22,7 +22,10 @@ def rollback(service: str, environment: str, reason: str = "asked for") -> Deplo
         environment: Where users shall get what was good before: production.
         reason: Why. It is journalled with who asked.
     """
-    target = roll_back(service, environment, reason)
+    try:
+        target = roll_back(service, environment, reason)
+    finally:  # users first
+        name_run("", tags_of(service, [environment]))
     label(service, environment, target.release)
     publish_report(platforms.journal(), service, target.release)
     return target
