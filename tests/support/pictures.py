@@ -4,8 +4,8 @@ as its people would, and photographs what they see. They are written to deployme
 The home has a path without anybody's name, and everything is done by a user `ada`: both are to be seen.
 """
 
-import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -232,7 +232,7 @@ def installation(home: Path) -> Iterator[Installation]:
 
 
 def main() -> None:
-    os.umask(0o022)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was brought up is stopped, too
     FOLDER.mkdir(exist_ok=True)
     home = Path(tempfile.gettempdir()) / "bakewell-pictures"
     with installation(home) as there, browser_page(WIDTH, HEIGHT) as page:
