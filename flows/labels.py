@@ -53,4 +53,9 @@ def commit_of(source: Source) -> str:
 def run_link(words: str, run: str) -> str:
     """A Markdown link to a run's page; only the words where nobody knows the run. Without a host: people reach the same
     server by other names than workers do, by a tunnel or a proxy."""
-    return f"[{text(words)}](/v2/runs/flow-run/{run})" if run else text(words)
+    return f"[{text(words)}]({run_path(run)})" if run else text(words)
+
+
+def run_path(run: str) -> str:
+    """A run's page, as the server serves it."""
+    return f"/v2/runs/flow-run/{run}"
