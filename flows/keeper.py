@@ -6,12 +6,13 @@ again; what it did is in the journal, and every chore may be done twice.
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Final
 
 from flows import console
-from flows.chores import CHORES, do_chore, failed
+from flows.chores import CHORES, PATIENT, do_chore, failed
 from flows.configured import broken_settings
 from flows.story import Tone, tell
 from tasks import platforms
@@ -19,34 +20,57 @@ from tasks.adapters.parts import beat, remark
 from tasks.errors import BakewellError, CorruptError, InvalidInputError
 
 ROUND_SECONDS: Final = 5.0
+LAST_SECONDS: Final = 45.0
+"""What is done beside the others may take so long to end, before the keeper goes all the same."""
 STAYS: Final = (InvalidInputError, CorruptError)
 """Faults that do not pass by themselves: somebody has to do something."""
 
 
 def keep(stopped: Callable[[float], bool]) -> None:
     """Round after round. `stopped` waits for so many seconds; True ends it."""
+    beside: dict[str, threading.Thread] = {}
+    troubles: dict[str, str] = {}
     while True:
         beat(platforms.home(), "keeper")
-        troubles = [trouble for name in CHORES if (trouble := do(name))]
-        remark(platforms.home(), "keeper", remarks(troubles, list(broken_settings())))
+        for name in CHORES:
+            if name in PATIENT:
+                do_beside(name, beside, troubles)
+            else:
+                do(name, troubles)
+        said = remarks(list(troubles.values()), list(broken_settings()))
+        remark(platforms.home(), "keeper", said)
         if stopped(ROUND_SECONDS):
-            return
+            break
+    end = time.monotonic() + LAST_SECONDS
+    for thread in beside.values():
+        thread.join(max(0.0, end - time.monotonic()))
 
 
-def do(name: str) -> str:
-    """One chore; says what it did. A fault in it is told, not raised: what will not pass by itself is the answer, else empty."""
+def do_beside(name: str, beside: dict[str, threading.Thread], troubles: dict[str, str]) -> None:
+    """In a thread of its own, unless it is still at it. Killed with the process, it may be done again like any other."""
+    before = beside.get(name)
+    if before is None or not before.is_alive():
+        beside[name] = threading.Thread(target=do, args=(name, troubles), name=name, daemon=True)
+        beside[name].start()
+
+
+def do(name: str, troubles: dict[str, str]) -> None:
+    """One chore; says what it did. A fault in it is told, not raised; what does not pass by itself stands in `troubles`, until
+    the chore is done."""
+    words = ""
     try:
         for line in do_chore(name):
             tell(line)
     except BakewellError as error:
-        words = failed(name, error)
-        tell(f"{words}; the next round tries again", Tone.WARN)
-        return words if isinstance(error, STAYS) else ""
+        tell(f"{failed(name, error)}; the next round tries again", Tone.WARN)
+        words = failed(name, error) if isinstance(error, STAYS) else ""
     except Exception as error:  # noqa: BLE001  one broken chore may not cost the others
         words = f"the chore {name} is broken: {type(error).__name__}: {error}"
         tell(words, Tone.BAD)
-        return words
-    return ""
+    if words:
+        troubles[name] = words
+    else:
+        troubles.pop(name, None)
 
 
 def remarks(troubles: Sequence[str], settings: Sequence[str]) -> str:

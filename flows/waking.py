@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from flows.barriers import in_the_way
+from flows.statebook import state_of_today
 from flows.story import Tone, tell
 from flows.suspended import dismiss, prefect, read_form, wake_run
 from flows.tenure import Tenure, tenure
@@ -17,7 +18,6 @@ from tasks.journal.rules import (
     ReleaseFinished,
     ReleaseState,
     State,
-    fold,
     record,
 )
 from tasks.journal.waits import WaitEnded, Waiting, WaitKind
@@ -33,7 +33,7 @@ STANDING: Final = (WaitKind.LINE, WaitKind.FREEZE, WaitKind.WINDOW)
 def wake() -> Iterator[str]:
     """Every release that waits: those whose wait is over go on or end; those whose run is gone get another one."""
     journal = platforms.journal()
-    state = fold(journal.events())
+    state = state_of_today(journal)
     for told in state.releases.values():
         if told.outcome is not None or told.waiting is None:
             continue
