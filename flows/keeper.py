@@ -36,9 +36,9 @@ def keep(stopped: Callable[[float], bool]) -> None:
             if name in PATIENT:
                 do_beside(name, beside, troubles)
             else:
-                do(name, troubles)
-        said = remarks(list(troubles.values()), list(broken_settings()))
-        remark(platforms.home(), "keeper", said)
+                troubles[name] = do(name)
+        told = [trouble for trouble in list(troubles.values()) if trouble]
+        remark(platforms.home(), "keeper", remarks(told, list(broken_settings())))
         if stopped(ROUND_SECONDS):
             break
     end = time.monotonic() + LAST_SECONDS
@@ -48,29 +48,30 @@ def keep(stopped: Callable[[float], bool]) -> None:
 
 def do_beside(name: str, beside: dict[str, threading.Thread], troubles: dict[str, str]) -> None:
     """In a thread of its own, unless it is still at it. Killed with the process, it may be done again like any other."""
+
+    def noted() -> None:
+        troubles[name] = do(name)
+
     before = beside.get(name)
     if before is None or not before.is_alive():
-        beside[name] = threading.Thread(target=do, args=(name, troubles), name=name, daemon=True)
+        beside[name] = threading.Thread(target=noted, name=name, daemon=True)
         beside[name].start()
 
 
-def do(name: str, troubles: dict[str, str]) -> None:
-    """One chore; says what it did. A fault in it is told, not raised; what does not pass by itself stands in `troubles`, until
-    the chore is done."""
-    words = ""
+def do(name: str) -> str:
+    """One chore; says what it did. A fault in it is told, not raised: what will not pass by itself is the answer, else empty."""
     try:
         for line in do_chore(name):
             tell(line)
     except BakewellError as error:
-        tell(f"{failed(name, error)}; the next round tries again", Tone.WARN)
-        words = failed(name, error) if isinstance(error, STAYS) else ""
+        words = failed(name, error)
+        tell(f"{words}; the next round tries again", Tone.WARN)
+        return words if isinstance(error, STAYS) else ""
     except Exception as error:  # noqa: BLE001  one broken chore may not cost the others
         words = f"the chore {name} is broken: {type(error).__name__}: {error}"
         tell(words, Tone.BAD)
-    if words:
-        troubles[name] = words
-    else:
-        troubles.pop(name, None)
+        return words
+    return ""
 
 
 def remarks(troubles: Sequence[str], settings: Sequence[str]) -> str:

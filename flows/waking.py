@@ -127,10 +127,10 @@ def _promote(
         "to": told.to,
         "despite_burn": told.despite_burn,
     }
-    since = waiting.told_at.isoformat()
+    since, name = waiting.told_at.isoformat(), f"promote {told.service} {told.id}"
     for number in range(TRIES):
         key = f"promote:{told.service}:{told.id}:{since}:{number}"
-        run = api.create_run(DEPLOYMENT, parameters, key=key, tags=("bakewell",))
+        run = api.create_run(DEPLOYMENT, parameters, key=key, tags=("bakewell",), name=name)
         if not run.has_ended:
             if run.state == "SCHEDULED":
                 yield f"its run is gone; {run.name} takes it on"
