@@ -37,7 +37,7 @@ def keep(stopped: Callable[[float], bool]) -> None:
                 do_beside(name, beside, troubles)
             else:
                 troubles[name] = do(name)
-        told = [trouble for trouble in troubles.values() if trouble]
+        told = [trouble for trouble in list(troubles.values()) if trouble]
         remark(platforms.home(), "keeper", remarks(told, list(broken_settings())))
         if stopped(ROUND_SECONDS):
             break

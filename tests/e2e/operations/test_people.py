@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 
+from flows.installation import PartState, state_of
 from flows.load import LoadGenerator
 from tasks import platforms
 from tasks.adapters.prefect_api import FlowRun
@@ -31,7 +32,7 @@ from tests.support.images import FILE_SECRET
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(400)]
 POLICIES: Final = Path(__file__).parents[3] / "deployments" / "policies"
-DONE, STOPPED, REFUSED = 0, 3, 4
+DONE, STOPPED, REFUSED, NO_ANSWER = 0, 3, 4, 5
 SOAK_SECONDS: Final = 12.0
 """Longer than a busy machine takes from the promotion to the gate."""
 DAY: Final = 86400.0
@@ -254,3 +255,24 @@ def test_a_newer_push_withdraws_the_rollout_of_the_older_one(shop: Shop) -> None
     assert shop.installation.run(older.flow_run).state_name == "Cancelled"
     assert len(shop.events(Withdrawn, older.id)) == 1
     assert shop.serves() == "7"
+
+
+def test_a_setting_that_breaks_while_it_is_up_is_told_and_stops_nothing(shop: Shop) -> None:
+    assert "The installation is well: receiver, worker and keeper" in shop.typed("status")
+    file = shop.policies.parent / "repositories.yaml"
+    good = file.read_text()
+    file.write_text("repositries: []\n")
+    wait_for(lambda: "repositries" in keeper(shop).remark, 60, "the keeper's remark", 0.3)
+    assert keeper(shop).healthy
+    told = shop.installation.bakewell("up", "--status")
+    assert told.code == NO_ANSWER
+    assert "well, but" in told.out
+    assert "not well: the keeper says: " in shop.typed("status")
+    file.write_text(good)
+    wait_for(lambda: not keeper(shop).remark, 60, "no remark any more", 0.3)
+
+
+def keeper(shop: Shop) -> PartState:
+    state = state_of(shop.installation.home)
+    assert state is not None
+    return next(one for one in state.parts if one.name == "keeper")
