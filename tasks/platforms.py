@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import mirrors
-from tasks.errors import InvalidInputError
+from tasks.errors import InvalidInputError, RefusedError
 from tasks.model import Environment
 from tasks.ports import (
     ArtifactStore,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 HOME = "BAKEWELL_HOME"
 JOURNAL = "BAKEWELL_JOURNAL"
 DATABASE = "BAKEWELL_TRIVY_DB"
+JOB = "BAKEWELL_JOB"
+"""Set where a run has a container or pod of its own (deployments/work_pools), which ends with it."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,8 @@ PLATFORMS: dict[str, Callable[[Say], Platform]] = {
     "docker": _docker,
     "memory": _memory,
 }
+OF_THIS_MACHINE = frozenset({"process", "docker"})
+"""Whose instances or splitter are processes beside ours."""
 
 
 def metrics_for(
@@ -233,4 +237,9 @@ def connect(platform: str, say: Say = lambda _: None) -> Platform:
     if platform not in PLATFORMS:
         known = ", ".join(sorted(PLATFORMS))
         raise InvalidInputError(f"platform {platform!r} is not known; known are: {known}")
+    if platform in OF_THIS_MACHINE and os.environ.get(JOB):
+        raise RefusedError(
+            f"asked for the platform {platform} in a run that has a container of its own (${JOB}); what it starts would end"
+            " with it, and what runs elsewhere it does not see; let this run be done by `bakewell worker` or `bakewell up`"
+        )
     return PLATFORMS[platform](say)
