@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 HOME = "BAKEWELL_HOME"
 JOURNAL = "BAKEWELL_JOURNAL"
 DATABASE = "BAKEWELL_TRIVY_DB"
-JOB = "BAKEWELL_JOB"
-"""Set where a run has a container or pod of its own (deployments/work_pools), which ends with it."""
+WITHOUT_INSTANCES = "BAKEWELL_WITHOUT_INSTANCES"
+"""Set where nothing may serve users: in a run's own container (deployments/work_pools), on a machine that only helps."""
 
 
 @dataclass(frozen=True)
@@ -237,9 +237,9 @@ def connect(platform: str, say: Say = lambda _: None) -> Platform:
     if platform not in PLATFORMS:
         known = ", ".join(sorted(PLATFORMS))
         raise InvalidInputError(f"platform {platform!r} is not known; known are: {known}")
-    if platform in OF_THIS_MACHINE and os.environ.get(JOB):
+    if platform in OF_THIS_MACHINE and os.environ.get(WITHOUT_INSTANCES):
         raise RefusedError(
-            f"asked for the platform {platform} in a run that has a container of its own (${JOB}); what it starts would end"
-            " with it, and what runs elsewhere it does not see; let this run be done by `bakewell worker` or `bakewell up`"
+            f"asked for the platform {platform} where nothing may serve users (${WITHOUT_INSTANCES} is set): what serves them"
+            " elsewhere is not seen from here; let the machine do it on which the service's Envoy runs"
         )
     return PLATFORMS[platform](say)

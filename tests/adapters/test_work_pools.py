@@ -94,16 +94,16 @@ def test_kubernetes_own_model_takes_the_job_and_loses_nothing_of_it() -> None:
 
 
 @pytest.mark.parametrize("platform", sorted(platforms.OF_THIS_MACHINE))
-def test_what_would_end_with_its_container_is_not_begun_there(
+def test_where_nothing_may_serve_users_their_platforms_are_refused(
     platform: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(platforms.JOB, "docker")
-    with pytest.raises(RefusedError, match="container of its own"):
+    monkeypatch.setenv(platforms.WITHOUT_INSTANCES, "1")
+    with pytest.raises(RefusedError, match="nothing may serve users"):
         platforms.connect(platform)
     assert platforms.connect("memory").fleet is not None
 
 
 @pools
-def test_runs_of_a_pool_know_that_they_have_a_container_of_their_own(kind: str) -> None:
-    assert template_of(kind)["job_configuration"]["env"][platforms.JOB] == kind
-    assert platforms.JOB not in os.environ
+def test_a_container_of_its_own_serves_nobody_and_knows_it(kind: str) -> None:
+    assert template_of(kind)["job_configuration"]["env"][platforms.WITHOUT_INSTANCES] == "1"
+    assert platforms.WITHOUT_INSTANCES not in os.environ
