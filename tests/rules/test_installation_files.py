@@ -65,6 +65,11 @@ def test_what_is_assembled_is_a_service_that_can_be_baked(folder: Path) -> None:
     assert spec.bake.grace_seconds >= SUPERVISOR_SECONDS
 
 
+def test_the_image_knows_its_own_version(folder: Path) -> None:
+    (found,) = importlib.metadata.distributions(path=[str(folder)])
+    assert (found.name, found.version) == ("bakewell", app.version)
+
+
 def test_the_image_has_what_uv_lock_pins_and_nothing_for_development(folder: Path) -> None:
     text = (folder / "requirements.txt").read_text()
     pinned = {one.name: one.version for one in locked_packages(text, "requirements.txt", MACHINE)}

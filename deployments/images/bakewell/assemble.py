@@ -35,7 +35,17 @@ def assemble(folder: Path, base: str, repository: str = "") -> None:
             "service: bakewell\n", f"service: bakewell\nrepository: {repository}\n"
         )
     (folder / "service.yaml").write_text(recipe)
+    (folder / "bakewell.dist-info").mkdir()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (folder / "bakewell.dist-info" / "METADATA").write_text(metadata(project))
     (folder / "requirements.txt").write_text(requirements((ROOT / "uv.lock").read_text()))
+
+
+def metadata(project: Mapping[str, Any]) -> str:
+    """By which Python and scanners know the version of what is not installed, only copied (PyPA's core metadata)."""
+    named = ("Name", "name"), ("Version", "version"), ("Summary", "description")
+    lines = [f"{field}: {project[key]}" for field, key in named]
+    return "\n".join(["Metadata-Version: 2.1", *lines, f"License: {project['license']}", ""])
 
 
 def requirements(lock: str, package: str = "bakewell") -> str:
