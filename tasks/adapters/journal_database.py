@@ -1,6 +1,7 @@
 """The journal's tables, and what SQLite and PostgreSQL must be told before the two behave alike.
 
-Both: one writer at a time, a write that waits no longer than it was told to, and reads that wait for nobody.
+Both: one writer at a time, a write that waits no longer than it was told to, and reads that wait for nobody and see the
+journal as it was at one moment.
 """
 
 import sqlite3
@@ -144,6 +145,8 @@ def _begin_postgres(connection: Connection, wait_seconds: float) -> None:
     if connection.get_execution_options().get("writes", False):
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {max(1, round(wait_seconds * 1000))}")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
+    else:  # all that is read is of one moment: else a line written in between looks like one too many
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
 
 def now_at(connection: Connection) -> datetime:

@@ -158,6 +158,7 @@ def test_a_journal_locked_by_another_writer_is_no_answer(
 def test_of_two_releases_at_once_one_goes_on_and_the_other_is_told_who_holds_it(
     bakewell: Bakewell, service: Service
 ) -> None:
+    service.edit(only_the_last)
     assert bakewell("release", service.folder).code == 0
     service.version(2)
     service.edit(observed_longer)
@@ -177,6 +178,7 @@ def test_of_two_releases_at_once_one_goes_on_and_the_other_is_told_who_holds_it(
 def test_envoy_killed_during_a_rollout_is_started_again_and_the_rollout_ends(
     bakewell: Bakewell, service: Service
 ) -> None:
+    service.edit(only_the_last)
     assert bakewell("release", service.folder).code == 0
     service.version(2)
     service.edit(observed_longer)
@@ -193,6 +195,10 @@ def test_envoy_killed_during_a_rollout_is_started_again_and_the_rollout_ends(
     assert rollout.returncode == 0, out + err
     assert all(place["problems"] == [] for place in bakewell("status", service.name, "--json").json)
     bakewell("down", service.name)
+
+
+def only_the_last(spec: Any) -> None:
+    spec["environments"] = spec["environments"][-1:]
 
 
 def observed_longer(spec: Any) -> None:

@@ -1,7 +1,8 @@
 """What the command says of evidence that holds, and of evidence that somebody has been at; and that nothing false runs."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tasks.adapters import cosign_bundle
 from tasks.adapters.layout import LayoutStore
 from tasks.adapters.service_file import read_service
 from tasks.bake.bakery import bake
-from tests.e2e.conftest import Bakewell, MakeService, Service
+from tests.e2e.conftest import Bakewell, MakeService, Service, copy_of_example
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.timeout(300)]
 BAD_INPUT, REFUSED = 2, 4
@@ -45,34 +46,57 @@ def tag_of(store: LayoutStore, digest: str) -> str:
     return found
 
 
+@dataclass(frozen=True)
+class Released:
+    """A service in staging, first and second version; both digests."""
+
+    service: Service
+    first: str
+    second: str
+
+
+@pytest.fixture(scope="module")
+def released(bakewell: Bakewell, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Released]:
+    service = copy_of_example(tmp_path_factory.mktemp("spoiled"), "spoiled")
+    found = []
+    for version in (1, 2):
+        service.version(version)
+        answer = bakewell("release", service.folder, "--to", "staging", "--json")
+        found.append(answer.json["digest"])
+    yield Released(service, *found)
+    assert bakewell("down", service.name).code == 0
+
+
+@pytest.fixture
+def restored(bakewell: Bakewell, released: Released, tmp_path: Path) -> Iterator[None]:
+    """Whatever is spoiled meanwhile is as it was."""
+    folders = [bakewell.home / "keys", bakewell.home / "artifacts" / released.service.name]
+    for folder in folders:
+        shutil.copytree(folder, tmp_path / "before" / folder.name)
+    yield
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(tmp_path / "before" / folder.name, folder)
+
+
+@pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize("spoil", [flipped_bit, moved_signature, wrong_key])
 def test_false_evidence_is_refused_by_verify_and_by_admission(
-    bakewell: Bakewell,
-    make_service: MakeService,
-    tmp_path: Path,
-    spoil: Callable[[LayoutStore, Path, str, str], str],
+    bakewell: Bakewell, released: Released, spoil: Callable[[LayoutStore, Path, str, str], str]
 ) -> None:
-    service = make_service(f"e-{spoil.__name__.replace('_', '-')}")
-    keys = bakewell.home / "keys"
-    first = bakewell("release", service.folder, "--to", "staging", "--json").json["digest"]
-    service.version(2)
-    second = bakewell("release", service.folder, "--to", "staging", "--json").json["digest"]
-    reference = f"{service.name}@{first}"
+    name, first, second = released.service.name, released.first, released.second
+    reference = f"{name}@{first}"
     assert bakewell("verify", reference).code == 0
-    shutil.copytree(keys, tmp_path / "keys")
-    folder = bakewell.home / "artifacts" / service.name
+    folder = bakewell.home / "artifacts" / name
     word = spoil(LayoutStore(folder), folder, first, second)
     verified = bakewell("verify", reference)
     assert verified.code == REFUSED, verified.out
     assert word in verified.out
-    back = bakewell("rollback", service.name, "staging")
+    back = bakewell("rollback", name, "staging")
     assert back.code == BAD_INPUT, back.err
     assert word in back.err
-    groups = bakewell("status", service.name, "--json").json[0]["groups"]
+    groups = bakewell("status", name, "--json").json[0]["groups"]
     assert {one["digest"]: one["weight"] for one in groups}[second] == 100
-    shutil.rmtree(keys, ignore_errors=True)
-    shutil.copytree(tmp_path / "keys", keys)
-    assert bakewell("down", service.name).code == 0
 
 
 def test_two_checkouts_of_hello_make_one_artifact_and_one_byte_makes_another(

@@ -11,7 +11,7 @@ import pytest
 from flows.load import LoadGenerator, LoadSummary
 from tests.e2e.conftest import Bakewell, MakeService, Service
 
-KILLS = int(os.environ.get("BAKEWELL_KILLS") or 10)
+KILLS = int(os.environ.get("BAKEWELL_KILLS") or 6)
 LONGEST_SECONDS = 8.0
 
 

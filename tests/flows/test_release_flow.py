@@ -303,8 +303,9 @@ def test_a_service_that_burns_is_not_changed_unless_somebody_says_why_it_must_be
 
 @pytest.mark.parametrize("objective", ["0.99", "0.5"], ids=["broken objective", "kept objective"])
 def test_a_regression_after_promotion_goes_back_by_itself(scene: Scene, objective: str) -> None:
-    """Also one that keeps the objective: it is compared with the group before it."""
-    scene.edit(observe={**QUICK, "watch_seconds": 90})
+    """Also one that keeps the objective: it is compared with the group before it, which had to be seen for a while."""
+    seen = {"minimum_seconds": 6.0} if objective == "0.5" else {}
+    scene.edit(observe={**QUICK, **seen, "watch_seconds": 90})
     file = scene.folder / "service.yaml"
     file.write_text(file.read_text().replace("objective: 0.99", f"objective: {objective}"))
     scene.release()

@@ -24,6 +24,7 @@ def browser_page(width: int = 1280, height: int = 900) -> Iterator[Page]:
         )
         page = browser.new_page(viewport={"width": width, "height": height})
         page.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
         yield page
         browser.close()
 

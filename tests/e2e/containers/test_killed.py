@@ -12,7 +12,7 @@ from tests.e2e.docker_service import Yard, dockerfile_service
 from tests.e2e.test_killed import endpoint, kill_a_release, recover
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.timeout(600)]
-KILLS = 5
+KILLS = int(os.environ.get("BAKEWELL_KILLS") or 3)
 RATE = 60
 
 

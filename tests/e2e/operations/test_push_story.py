@@ -1,75 +1,30 @@
 """From nothing: `bakewell up`, a git push, and a person who approves it in the Prefect pages before it reaches production."""
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import httpx
 import pytest
 
-from tasks.adapters.parts import environment_of_part
-from tasks.pushes import Forge
-from tests.e2e.conftest import Bakewell, Service, copy_of_example, home_of_its_own
+from tests.e2e.conftest import Bakewell, copy_of_example, home_of_its_own
+from tests.e2e.operations.pushing import bare_repository, deliver, push, receiver_of, told_of_pushes
 from tests.support.asking import ask
 from tests.support.browser import answer_form, browser_page, open_run, picture
-from tests.support.engines import free_port, wait_for
-from tests.support.forge import VARIABLE, repositories_yaml, repository, signed
-from tests.support.repositories import git
+from tests.support.engines import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.timeout(600)]
-SECRET: Final = "a secret of this test alone"
 
 
 @pytest.fixture
 def origin(tmp_path: Path) -> Path:
-    """What a forge has: a bare repository."""
-    folder = tmp_path / "shop.git"
-    folder.mkdir()
-    git(folder, "init", "--quiet", "--bare", "--initial-branch=main")
-    return folder
+    return bare_repository(tmp_path)
 
 
 @pytest.fixture
-def bakewell(tmp_path: Path, origin: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bakewell]:
-    """A home whose receiver knows that repository."""
-    services = [{"service": "shop", "folder": "shop"}]
-    known = repository("shop", str(origin), Forge.GITHUB, services=services)
-    file = repositories_yaml(tmp_path / "repositories.yaml", known)
-    monkeypatch.setenv(VARIABLE, SECRET)
+def bakewell(tmp_path: Path, origin: Path) -> Iterator[Bakewell]:
     with home_of_its_own() as found:
-        yield found.with_settings(
-            BAKEWELL_REPOSITORIES=str(file), BAKEWELL_RECEIVER_PORT=str(free_port())
-        )
-
-
-def push(service: Service, origin: Path) -> str:
-    """A person's `git push`. The commit."""
-    work = service.folder.parent
-    if not (work / ".git").exists():
-        git(work, "init", "--quiet", "--initial-branch=main")
-    git(work, "add", "shop")
-    git(work, "commit", "--quiet", "--message", "another version")
-    git(work, "push", "--quiet", str(origin), "main")
-    return git(work, "rev-parse", "HEAD").strip()
-
-
-def deliver(receiver: str, origin: Path, commit: str) -> httpx.Response:
-    """What GitHub says of it."""
-    told = {
-        "ref": "refs/heads/main",
-        "before": "0" * 40,
-        "after": commit,
-        "created": True,
-        "deleted": False,
-        "repository": {"full_name": "team/shop", "clone_url": str(origin), "html_url": str(origin)},
-        "pusher": {"name": "ada"},
-        "commits": [{"id": commit, "added": [], "removed": [], "modified": ["shop/settings.json"]}],
-    }
-    body = json.dumps(told).encode()
-    headers = {"content-type": "application/json", **signed(Forge.GITHUB, body, SECRET)}
-    return httpx.post(f"{receiver}/push/shop", content=body, headers=headers)
+        yield told_of_pushes(found, origin, tmp_path)
 
 
 def places(bakewell: Bakewell) -> dict[str, Any]:
@@ -82,12 +37,11 @@ def test_a_push_is_released_to_two_environments_with_an_approval_given_in_the_br
     up = bakewell("up", "--detach", "--json", seconds=300)
     assert up.code == 0, up.out + up.err
     ui = up.json["ui"]
-    port = environment_of_part(bakewell.home, "receiver")["BAKEWELL_RECEIVER_PORT"]
     (tmp_path / "work").mkdir()
     service = copy_of_example(tmp_path / "work", "shop")
     service.edit(lambda spec: spec["environments"][1].update(needs_approval=True))
     commit = push(service, origin)
-    answer = deliver(f"http://127.0.0.1:{port}", origin, commit)
+    answer = deliver(receiver_of(bakewell), origin, commit)
     assert answer.status_code == 202, answer.text
     wait_for(lambda: bool(waiting_run(bakewell)), 120, "the question whether it may enter", 0.5)
     staging = places(bakewell)["staging"]
