@@ -16,7 +16,7 @@ from tests.e2e.conftest import Bakewell
 from tests.e2e.docker_service import Yard
 from tests.support.engines import wait_for
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(600)]
 
 ASSEMBLE = Path(__file__).parents[3] / "deployments" / "images" / "bakewell" / "assemble.py"
 
@@ -27,7 +27,7 @@ def image(there: Yard, bakewell: Bakewell, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("own") / "bakewell"
     words = ["--base", there.base, "--repository", f"{there.registry.host}/bakewell"]
     subprocess.run([sys.executable, ASSEMBLE, folder, *words], check=True, timeout=60)
-    answer = bakewell("bake", folder, "--json", seconds=300)
+    answer = bakewell("bake", folder, "--json", seconds=400)
     assert answer.code == 0, answer.err
     there.docker("pull", "--quiet", reference := answer.json["artifact"])
     return str(reference)
