@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from flows import installation
 from flows.command import app
 from flows.command_up import USUAL_RECEIVER_PORT
 from flows.stopping import SUPERVISOR_SECONDS
@@ -17,7 +19,7 @@ from flows.worker import GRACE_SECONDS
 from tasks.adapters.database_setting import DATABASE
 from tasks.adapters.service_file import read_service
 from tasks.bake.lock import locked_packages
-from tasks.platforms import JOURNAL
+from tasks.platforms import HOME, JOURNAL
 from tasks.recipes import Bake
 
 ROOT = Path(__file__).parents[2]
@@ -92,10 +94,26 @@ def test_compose_starts_and_asks_what_the_command_line_has(compose: Any, folder:
     ours = compose["services"]["bakewell"]
     spec, _ = read_service(folder)
     assert isinstance(spec.bake, Bake)
-    module = ["python3", "-m", "flows"]
-    for command in (ours["command"], ours["healthcheck"]["test"][1:], spec.bake.command):
-        assert command[:3] == module
+    for command in (ours["command"], spec.bake.command):
+        assert command[:3] == ["python3", "-m", "flows"]
         assert is_understood(command[3:])
+    assert ours["healthcheck"]["test"] == ["CMD", "python3", "-m", installation.__name__]
+
+
+def test_an_installation_that_is_not_up_is_not_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HOME, str(tmp_path))
+    assert installation.main() == 5
+    state = installation.UpState(1, 0.0, "", "", True, ())
+    with installation.the_only_one(tmp_path):
+        assert installation.main() == 5, "it has said nothing yet"
+        installation.remember_state(tmp_path, state)
+        assert installation.main() == 0
+        installation.remember_state(tmp_path, replace(state, healthy=False))
+        assert installation.main() == 5
+    installation.remember_state(tmp_path, state)
+    assert installation.main() == 5, "the supervisor is dead, whatever it said last"
 
 
 def test_compose_keeps_what_has_to_be_kept_and_waits_until_it_has_drained(compose: Any) -> None:
