@@ -14,13 +14,18 @@ Chore = Callable[[], Iterable[str]]
 
 CHORES: Final[tuple[str, ...]] = (
     "flows.reconciling:reconcile",
+    "flows.mending:mend",
     "flows.waking:wake",
     "flows.delivering:deliver",
     "flows.notifying:notify",
     "flows.base_watch:watch_bases",
     "flows.zombies:close_zombies",
+    "flows.runs:forget_runs",
 )
 """In this order, as module:function, imported when first done. What returns users to safety comes first."""
+
+PATIENT: Final = frozenset({"flows.mending:mend"})
+"""These may wait for instances to start. A keeper does them beside the others, whose promises are shorter."""
 
 
 def do_chores(names: Iterable[str] = CHORES) -> Iterator[str]:

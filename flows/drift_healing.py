@@ -10,9 +10,9 @@ from flows.admission import ensure_admitted
 from flows.drifting import (
     EnvironmentDrift,
     Look,
+    leave_to_people,
     look,
     look_from_outside,
-    newly_left,
     remember,
     reported,
 )
@@ -21,11 +21,11 @@ from flows.policies import todays_policy
 from flows.replacement import replace_in
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
-from flows.words import drift_words, moment
+from flows.words import drift_words
 from tasks import platforms
 from tasks.errors import BakewellError
 from tasks.inspection import Cure, Drift
-from tasks.journal.rules import DriftLeft, Healed
+from tasks.journal.rules import Healed
 from tasks.model import EnsureGroup, Environment, Group, Health, ReplaceInstances, ShiftTraffic
 from tasks.policy import PolicyInForce
 
@@ -50,7 +50,7 @@ def heal_drift(environment: Environment) -> EnvironmentDrift:
     with tenure(platforms.journal(), environment.service, environment.name, "drift") as held:
         found = _look(environment, held)
         remember(found, held.lease)
-        _leave(held, found)
+        leave_to_people(held, found.state, found.remedy.left)
         _converge(held, found, done)
         _replace_all(held, found, done)
         _reroute(held, found, done)
@@ -74,14 +74,6 @@ def _go_back(environment: Environment, found: Look, done: Done) -> None:
             done.problems.append(replaced.words)
         else:
             done.healed += [one for one in found.drift if one.cure is Cure.GO_BACK]
-
-
-def _leave(held: Tenure, found: Look) -> None:
-    """The loop breaker says so, once."""
-    for one in newly_left(found.state.environment, found.remedy.left):
-        held.record(_release(found), DriftLeft(one.drift, one.times, one.until))
-        words = f"healed {one.times} times and back again; left alone until {moment(one.until)} UTC"
-        tell(f"{drift_words(one.drift)}: {words}", Tone.BAD, where=_where(held))
 
 
 def _converge(held: Tenure, found: Look, done: Done) -> None:

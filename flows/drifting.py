@@ -12,7 +12,9 @@ from enum import StrEnum
 from flows.admission import admit
 from flows.policies import todays_policy
 from flows.quarantine import held_by, in_force
-from flows.words import holder
+from flows.story import Tone, tell
+from flows.tenure import Tenure
+from flows.words import drift_words, holder, moment
 from tasks import platforms
 from tasks.admit.quarantine import Certainty, held
 from tasks.drift.remedy import Left, PastHeal, Remedy, remedy
@@ -117,7 +119,7 @@ def look(environment: Environment, events: Sequence[Event]) -> Look:
         found,
         not_looked,
         tuple(evidence.holding),
-        tuple(_past(environment, events)),
+        tuple(past_heals(environment.name, events)),
     )
 
 
@@ -164,16 +166,27 @@ def _wanted(state: EnvironmentState, now: datetime) -> Wanted:
     return Wanted(desired(state, now), tolerated, state.rollout.release if state.rollout else "")
 
 
-def _past(environment: Environment, events: Sequence[Event]) -> Iterable[PastHeal]:
+def past_heals(environment: str, events: Sequence[Event]) -> Iterable[PastHeal]:
+    """What was healed for drift there; `events` are the service's."""
     for event in events:
-        if event.kind == EventKind.HEALED and event.environment == environment.name:
+        if event.kind == EventKind.HEALED and event.environment == environment:
             body = body_of(event)
             assert isinstance(body, Healed), "this is its kind"
             if body.cured:
                 yield PastHeal(event.at, body.cured)
 
 
-def newly_left(environment: Environment, left: Sequence[Left]) -> list[Left]:
+def leave_to_people(held: Tenure, state: EnvironmentState, left: Sequence[Left]) -> None:
+    """The loop breaker says so, once."""
+    here = state.environment
+    for one in _newly_left(here, left):
+        release = state.stable.release if state.stable else ""
+        held.record(release, DriftLeft(one.drift, one.times, one.until))
+        words = f"healed {one.times} times and back again; left alone until {moment(one.until)} UTC"
+        tell(f"{drift_words(one.drift)}: {words}", Tone.BAD, where=f"{here.service} {here.name}")
+
+
+def _newly_left(environment: Environment, left: Sequence[Left]) -> list[Left]:
     """Those that the journal does not tell of yet."""
     told = set()
     for event in _events(environment):

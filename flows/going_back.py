@@ -11,7 +11,7 @@ from flows.admission import admit
 from flows.heal import abandon, close_run, settle
 from flows.policies import todays_policy
 from flows.story import Tone, tell
-from flows.tenure import Tenure, tenure
+from flows.tenure import Tenure, tenure_after_chores
 from tasks import platforms
 from tasks.errors import NotFoundError
 from tasks.journal.returns import is_half_way, was_rolled_back_last
@@ -24,7 +24,7 @@ def roll_back(service: str, environment: str, reason: str) -> Deployed:
 
     NotFoundError, and nothing was changed, if there is nothing to go back to; LeaseHeldError if somebody changes it.
     """
-    with tenure(platforms.journal(), service, environment, "roll-back") as held:
+    with tenure_after_chores(platforms.journal(), service, environment, "roll-back") as held:
         left = abandon(held)
         try:
             return _returned(held, reason)

@@ -19,6 +19,7 @@ from tasks.errors import BakewellError, LeaseHeldError, NotAdmittedError
 from tasks.journal.rules import EnvironmentState, Healed, WarmEnded, Withdrawn, desired, fold
 from tasks.model import Admission, Artifact, Environment, FleetSpec, FleetStatus, Verdict
 from tasks.policy import PolicyInForce
+from tasks.ports import Fleet
 from tasks.rollout.converge import converge
 from tasks.rollout.rules import plan
 
@@ -107,17 +108,26 @@ def settle(held: Tenure) -> bool:
     state = held.environment_state()
     if state is None:
         return False
-    say = teller(f"{state.environment.service} {state.environment.name}")
-    fleet = platforms.connect(state.environment.platform, say).fleet
-    spec, status = desired(state, datetime.now(UTC)), fleet.read(state.environment)
+    here = state.environment
+    return bring_to(held, here, fleet_of(here), desired(state, datetime.now(UTC)))
+
+
+def fleet_of(here: Environment) -> Fleet:
+    """What its platform has to say is told."""
+    return platforms.connect(here.platform, teller(f"{here.service} {here.name}")).fleet
+
+
+def bring_to(held: Tenure, here: Environment, fleet: Fleet, spec: FleetSpec) -> bool:
+    """The same with another spec, or a fleet seen in another way."""
+    status = fleet.read(here)
     policy = partial(_policy, held)
     admitted = _admitted(spec, status, policy)
-    spec = _without_starting(spec, status, admitted, state.environment)
+    spec = _without_starting(spec, status, admitted, here)
     if not plan(spec, status, admitted):
         return False
     converge(
         fleet,
-        state.environment,
+        here,
         spec,
         held.token,
         admitted,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from flows.stopping import stop_installation
 from flows.story import teller
-from flows.tenure import tenure
+from flows.tenure import tenure_after_chores
 from tasks import platforms
 from tasks.errors import BakewellError, NotFoundError, TransientError
 from tasks.journal.rules import EnvironmentState, WentDown, fold
@@ -62,7 +62,7 @@ def _may_be_up(state: EnvironmentState) -> bool:
 def stop(state: EnvironmentState, reason: str = "") -> str:
     """The intent is journalled first: a crash half-way is finished by the next `down`."""
     here = state.environment
-    with tenure(platforms.journal(), here.service, here.name, "down") as held:
+    with tenure_after_chores(platforms.journal(), here.service, here.name, "down") as held:
         went = WentDown(reason, getpass.getuser())
         held.record(state.stable.release if state.stable else "", went)
         say = teller(f"{here.service} {here.name}")

@@ -17,7 +17,7 @@ from flows.observation import Observation
 from flows.starting import pass_start_gate
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
-from flows.tenure import Tenure, tenure
+from flows.tenure import Tenure, tenure, tenure_after_chores
 from flows.vouching import attest_defeat, attest_outcome
 from flows.watching import watch
 from tasks import platforms
@@ -55,7 +55,9 @@ def rollout(service: str, release: str, environment: str, despite_burn: str = ""
         environment: Name of the environment, as in service.yaml.
         despite_burn: Why it must start even if the service burns its error budget; empty: it must not.
     """
-    with tenure(platforms.journal(), service, environment, f"rollout of {release}") as held:
+    with tenure_after_chores(
+        platforms.journal(), service, environment, f"rollout of {release}"
+    ) as held:
         errand = prepare(held, release, environment)
         if not errand.steps:
             return scale(held, errand)

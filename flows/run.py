@@ -32,12 +32,15 @@ def prefect_is_there() -> Iterator[None]:
     if "prefect" in sys.modules:
         raise RuntimeError("Prefect was imported before its settings were there: find out by whom")
     from tasks.adapters.prefect_server import LocalPrefectServer, client_environment
+    from tasks.adapters.terminals import terminal
 
     api = LocalPrefectServer(platforms.home()).ensure(lambda line: tell(line, Tone.WAIT))
     os.environ.update(client_environment(api, platforms.home()))
+    from prefect import tags
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    without_heartbeats = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    with terminal(platforms.home(), api) as tag, tags(tag), without_heartbeats:
         yield
 
 

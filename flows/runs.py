@@ -3,12 +3,16 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Final
 
 from flows.story import Tone, tell
 from flows.tenure import tenure
 from tasks import platforms
 from tasks.errors import LeaseHeldError, TransientError
 from tasks.journal.events import EVERY_SERVICE
+
+FORGET_EVERY_SECONDS: Final = 3600.0
+FREE_SECONDS: Final = 24 * 3600.0
 
 
 @contextmanager
@@ -40,6 +44,16 @@ def _hold(stack: ExitStack, run: str, until: float) -> None:
 def is_done_by_somebody(run: str) -> bool:
     """Does a living process hold it now? TransientError if the journal does not answer."""
     return platforms.journal().holder(EVERY_SERVICE, _place(run)) is not None
+
+
+def forget_runs() -> Iterator[str]:
+    """A chore, once an hour: leases on runs that nobody has done for a day. One that is woken later gets another."""
+    mark = platforms.home() / "runs-forgotten"
+    if mark.exists() and time.time() - mark.stat().st_mtime < FORGET_EVERY_SECONDS:
+        return
+    mark.touch()
+    platforms.journal().forget_leases(EVERY_SERVICE, _place(""), FREE_SECONDS)
+    yield from ()
 
 
 def _place(run: str) -> str:

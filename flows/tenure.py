@@ -5,18 +5,23 @@ orphaned), and whoever comes next returns traffic to stable first (`flows/heal.p
 """
 
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from flows.story import Tone, tell
 from tasks import platforms
-from tasks.errors import BakewellError, LateWriterError
+from tasks.errors import BakewellError, LateWriterError, LeaseHeldError
 from tasks.journal.rules import Body, EnvironmentState, State, fold, record
 from tasks.model import Lease
 from tasks.ports import Event, Journal
 
 LEASE_SECONDS = 20.0
+MENDING = "mending"
+RECONCILING = "reconcile"
+CHORE_SECONDS = 150.0
+"""As long as a chore may hold an environment: it starts instances, and moves traffic."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,32 @@ class Tenure:
 
     def environment_state(self) -> EnvironmentState | None:
         return self.state().environments.get((self.lease.service, self.lease.environment))
+
+
+@contextmanager
+def tenure_after_chores(
+    journal: Journal, service: str, environment: str, what: str
+) -> Iterator[Tenure]:
+    """As `tenure`, for who would be annoyed to be refused because the keeper is at it: a chore is waited for, nobody else."""
+    end, told = time.monotonic() + CHORE_SECONDS, False
+    with ExitStack() as stack:
+        while True:
+            try:
+                held = stack.enter_context(tenure(journal, service, environment, what))
+                break
+            except LeaseHeldError as error:
+                now = journal.holder(service, environment)
+                if time.monotonic() > end or (now is not None and not _is_chore(now)):
+                    raise
+                if not told:
+                    tell(f"waits: {error}", Tone.WAIT, where=f"{service} {environment}")
+                told = True
+                time.sleep(0.2)
+        yield held
+
+
+def _is_chore(lease: Lease) -> bool:
+    return lease.owner.endswith((f":{MENDING}", f":{RECONCILING}"))
 
 
 @contextmanager

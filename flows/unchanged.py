@@ -8,7 +8,7 @@ from flows.planning import environments_until
 from flows.policies import check_policies
 from flows.standing import bases_in_force
 from flows.story import Tone, tell
-from flows.tenure import Tenure, tenure
+from flows.tenure import Tenure, tenure, tenure_after_chores
 from tasks import platforms
 from tasks.adapters.service_file import read_service
 from tasks.bake.bakery import known_artifact
@@ -70,7 +70,9 @@ def _has_an_origin(artifact: Artifact) -> bool:
 def nothing_to_do(held: Tenure, artifact: Artifact, places: list[str]) -> Released:
     """What has drifted meanwhile is healed."""
     for place in places:
-        with tenure(held.journal, held.lease.service, place, "release without changes") as here:
+        with tenure_after_chores(
+            held.journal, held.lease.service, place, "release without changes"
+        ) as here:
             done = heal_environment(here)
         where = f"{held.lease.service} {place}"
         tell(f"{artifact.short} is stable already; {done}", Tone.GOOD, where=where)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
+from flows.statebook import state_of_today
 from flows.story import Tone, tell
 from flows.suspended import dismiss, prefect, read_form, wake_run
 from flows.tenure import Tenure, tenure
@@ -18,7 +19,6 @@ from tasks.journal.rules import (
     ReleaseFinished,
     ReleaseState,
     State,
-    fold,
     record,
 )
 from tasks.journal.waits import WaitEnded, Waiting, WaitKind
@@ -34,7 +34,7 @@ CHANGES: Final = (EventKind.LINE_STOPPED, EventKind.LINE_RESUMED)
 def wake() -> Iterator[str]:
     """Every release that waits: those whose wait is over go on or end; those whose run is gone get another one."""
     journal = platforms.journal()
-    state = fold(journal.events())
+    state = state_of_today(journal)
     for told in state.releases.values():
         if told.outcome is not None or told.waiting is None:
             continue

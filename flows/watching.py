@@ -16,7 +16,7 @@ from flows.observation import Observation, counted
 from flows.policies import todays_policy
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
-from flows.tenure import Tenure, tenure
+from flows.tenure import Tenure, tenure_after_chores
 from flows.vouching import attest_defeat
 from tasks import platforms
 from tasks.errors import BakewellError
@@ -42,7 +42,7 @@ def watch(errand: Errand, seen: Observation) -> None:
     judgement = _regression(errand, seconds, newest(seen.samples))
     if judgement is None:
         return
-    with tenure(
+    with tenure_after_chores(
         platforms.journal(), errand.environment.service, errand.environment.name, "watch"
     ) as held:
         if _is_stable(held, errand):

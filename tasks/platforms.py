@@ -5,6 +5,7 @@ Adapters are imported when they are asked for: `bakewell status` must not wait f
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +61,12 @@ def journal() -> Journal:
     """The journal at $BAKEWELL_JOURNAL (an SQLAlchemy URL), else SQLite in the home."""
     from tasks.adapters.journal import SqlJournal
 
-    return SqlJournal(os.environ.get(JOURNAL) or f"sqlite:///{home() / 'journal.db'}")
+    return SqlJournal(journal_address())
+
+
+def journal_address() -> str:
+    """Where the journal is: an SQLAlchemy URL. It may hold a password."""
+    return os.environ.get(JOURNAL) or f"sqlite:///{home() / 'journal.db'}"
 
 
 def this_owner(what: str) -> str:
@@ -199,6 +205,13 @@ def _memory(say: Say) -> Platform:
 
     world = world_named(str(home()))
     return Platform(world.fleet, world.metrics, world.prober, world.inspector)
+
+
+def one_look() -> AbstractContextManager[None]:
+    """Meanwhile this thread sees the processes of this machine as they are now: for who reads many fleets and changes none."""
+    from tasks.adapters import process_table
+
+    return process_table.one_look()
 
 
 PLATFORMS: dict[str, Callable[[Say], Platform]] = {

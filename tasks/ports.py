@@ -224,5 +224,9 @@ class Journal(Protocol):
     def release(self, lease: Lease) -> None:
         """Give it back; the token stays used. Nothing happens if it was taken over."""
 
+    def forget_leases(self, service: str, beginning: str, free_seconds: float) -> int:
+        """Of the service, on places whose name begins so, that nobody has held for so long. How many. Whoever acquires one of
+        them later gets a higher token than any that was forgotten; whoever still believes to hold one writes nothing."""
+
     def holder(self, service: str, environment: str) -> Lease | None:
         """Who holds it now (unexpired, owner not provably gone), or None."""

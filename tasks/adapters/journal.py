@@ -12,13 +12,21 @@ from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from pydantic import JsonValue
-from sqlalchemy import Column, Connection, Engine, Row, Update, insert, inspect, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Row,
+    insert,
+    inspect,
+    select,
+    update,
+)
 from sqlalchemy.exc import DBAPIError
 
 from tasks.adapters.journal_database import (
     EVENTS,
     HEAD,
-    LEASES,
     SCHEMA_VERSION,
     engine_for,
     make_tables,
@@ -26,12 +34,22 @@ from tasks.adapters.journal_database import (
     parsed_url,
 )
 from tasks.adapters.journal_errors import Place, explanation
-from tasks.adapters.owner import describe, is_gone
+from tasks.adapters.journal_leases import (
+    forget,
+    held_by,
+    highest_forgotten,
+    is_held,
+    lease_of,
+    lease_row,
+    newest_row,
+    same_token,
+    still_held,
+    take_lease,
+)
 from tasks.chain import FIRST, canonical, hash_of, moment
 from tasks.errors import (
     CorruptError,
     InvalidInputError,
-    LateWriterError,
     LeaseHeldError,
     RefusedError,
 )
@@ -66,7 +84,7 @@ class SqlJournal:
         with self._writing() as connection:
             now = now_at(connection)
             if lease is not None:
-                _still_held(connection, lease, (service, environment), now)
+                still_held(connection, lease, (service, environment), now)
             return _add(connection, entry, now, lease.token if lease else 0)
 
     def append_all(self, entries: Sequence[Entry]) -> Sequence[Event]:
@@ -92,33 +110,38 @@ class SqlJournal:
         _printable(service=service, environment=environment, owner=owner)
         with self._writing() as connection:
             now = now_at(connection)
-            row = _lease_row(connection, service, environment)
-            if row is not None and _is_held(row, now):
-                raise LeaseHeldError(_held_by(row))
-            token = 1 if row is None else row.token + 1
+            row = lease_row(connection, service, environment)
+            if row is not None and is_held(row, now):
+                raise LeaseHeldError(held_by(row))
+            token = 1 + (row.token if row is not None else highest_forgotten(connection))
             lease = Lease(service, environment, owner, token, now + timedelta(seconds=seconds))
-            _take(connection, lease, now, row)
+            take_lease(connection, lease, now, row)
         return lease
 
     def renew(self, lease: Lease, seconds: float) -> Lease:
         """Also after it ran out, as long as nobody has taken it: a machine that slept wakes up and goes on."""
         with self._writing() as connection:
-            _newest(lease, _lease_row(connection, lease.service, lease.environment))
+            newest_row(lease, lease_row(connection, lease.service, lease.environment))
             renewed = replace(lease, expires_at=now_at(connection) + timedelta(seconds=seconds))
-            connection.execute(_same_token(lease).values(expires_at=moment(renewed.expires_at)))
+            connection.execute(same_token(lease).values(expires_at=moment(renewed.expires_at)))
         return renewed
 
     def release(self, lease: Lease) -> None:
         with self._writing() as connection:
             connection.execute(
-                _same_token(lease).values(owner="", expires_at=moment(now_at(connection)))
+                same_token(lease).values(owner="", expires_at=moment(now_at(connection)))
             )
+
+    def forget_leases(self, service: str, beginning: str, free_seconds: float) -> int:
+        with self._writing() as connection:
+            before = now_at(connection) - timedelta(seconds=free_seconds)
+            return forget(connection, service, beginning, before)
 
     def holder(self, service: str, environment: str) -> Lease | None:
         with self._reading() as connection:
             now = now_at(connection)
-            row = _lease_row(connection, service, environment)
-        return _lease(row) if row is not None and _is_held(row, now) else None
+            row = lease_row(connection, service, environment)
+        return lease_of(row) if row is not None and is_held(row, now) else None
 
     @contextmanager
     def kept_open(self) -> Iterator[None]:
@@ -286,88 +309,3 @@ def _printable(**words: str) -> None:
             raise InvalidInputError(
                 f"the {name} {word!r} cannot be journalled: it has unprintable characters; nothing was written"
             )
-
-
-# ---- leases --------------------------------------------------------------------------------------
-
-
-def _lease_row(connection: Connection, service: str, environment: str) -> Row[Any] | None:
-    here = (LEASES.c.service == service) & (LEASES.c.environment == environment)
-    return connection.execute(select(LEASES).where(here)).first()
-
-
-def _lease(row: Row[Any]) -> Lease:
-    return Lease(
-        row.service, row.environment, row.owner, row.token, datetime.fromisoformat(row.expires_at)
-    )
-
-
-def _is_held(row: Row[Any], now: datetime) -> bool:
-    return bool(row.owner) and row.expires_at > moment(now) and not is_gone(row.owner)
-
-
-def _take(connection: Connection, lease: Lease, now: datetime, before: Row[Any] | None) -> None:
-    values = {**vars(lease), "acquired_at": moment(now), "expires_at": moment(lease.expires_at)}
-    if before is None:
-        connection.execute(insert(LEASES).values(values))
-    else:
-        seen = replace(lease, token=before.token)
-        connection.execute(_same_token(seen).values(values))
-
-
-def _same_token(lease: Lease) -> Update:
-    """Compare and swap: changes nothing once the token has moved on."""
-    return update(LEASES).where(
-        LEASES.c.service == lease.service,
-        LEASES.c.environment == lease.environment,
-        LEASES.c.token == lease.token,
-    )
-
-
-def _newest(lease: Lease, row: Row[Any] | None) -> Row[Any]:
-    """The lease's row; LateWriterError if it is somebody else's, or nobody's, by now."""
-    if row is None or row.token < lease.token:
-        raise LateWriterError(
-            _late(lease, "the journal does not know it; was an old copy restored?")
-        )
-    if row.token > lease.token:
-        other = describe(row.owner) if row.owner else "somebody who has given it back since"
-        raise LateWriterError(_late(lease, f"it was taken over by {other} (token {row.token})"))
-    if not row.owner:
-        raise LateWriterError(_late(lease, "it was given back"))
-    return row
-
-
-def _still_held(
-    connection: Connection, lease: Lease, place: tuple[str, str], now: datetime
-) -> None:
-    if place != (lease.service, lease.environment):
-        raise InvalidInputError(
-            f"an event of {_name(*place)} cannot be written under the lease on"
-            f" {_name(lease.service, lease.environment)}; nothing was written"
-        )
-    row = _newest(lease, _lease_row(connection, *place))
-    if row.expires_at <= moment(now):
-        raise LateWriterError(
-            _late(lease, f"it ran out at {row.expires_at} and was not renewed; it is {moment(now)}")
-        )
-
-
-def _late(lease: Lease, found: str) -> str:
-    return (
-        f"{describe(lease.owner)} wanted to write under its lease on {_name(lease.service, lease.environment)}"
-        f" (token {lease.token}), but {found}. Nothing was written; stop this work, `bakewell status` shows what is"
-        " there"
-    )
-
-
-def _held_by(row: Row[Any]) -> str:
-    return (
-        f"{_name(row.service, row.environment)} is being changed by {describe(row.owner)} since {row.acquired_at},"
-        f" its lease lasts until {row.expires_at} and is renewed while it works. Wait for it, or stop that process:"
-        " its lease is free at once if it ran on this machine, else when it has run out"
-    )
-
-
-def _name(service: str, environment: str) -> str:
-    return f"{service} {environment}" if environment else f"{service} (its releases)"

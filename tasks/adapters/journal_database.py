@@ -78,6 +78,8 @@ LEASES: Final = Table(
     Column("acquired_at", String(32), nullable=False),
     Column("expires_at", String(32), nullable=False),
 )
+FORGOTTEN: Final = ("", "(forgotten)")
+"""Service and environment of the row among the leases that keeps the highest token of all that were forgotten."""
 
 
 def parsed_url(url: str) -> URL:

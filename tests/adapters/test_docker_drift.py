@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from flows.mending import mend
 from tasks.adapters import process_table
 from tasks.inspection import DriftKind
 from tests.support.docker_engine import docker_engine
@@ -154,12 +155,31 @@ def test_what_is_changed_in_the_splitters_files_by_hand_is_found_and_written_ane
     assert scene.names() == names
 
 
-def test_a_splitter_that_was_killed_is_found_and_started_again(scene: DockerScene) -> None:
-    names = scene.names()
+def end_splitter(scene: DockerScene) -> None:
     for one in process_table.find({**scene.place.marks, "BAKEWELL_SPLITTER": "envoy"}):
         os.kill(one.pid, signal.SIGKILL)
         while process_table.is_running(one):
             pass
+
+
+def test_a_splitter_that_was_killed_is_found_and_started_again(scene: DockerScene) -> None:
+    names = scene.names()
+    end_splitter(scene)
     assert {one[0] for one in what(scene)} == {DriftKind.SPLITTER_GONE}
     assert scene.heal().drift == ()
     assert scene.names() == names
+
+
+def test_containers_and_splitter_that_were_killed_are_there_again_without_a_person(
+    scene: DockerScene,
+) -> None:
+    names = scene.names()
+    for name in names[:2]:
+        scene.tamper("kill", name)
+    end_splitter(scene)
+    (line,) = mend()
+    assert "6 of 8 serve" in line
+    assert "nothing splits the traffic" in line
+    assert what(scene) == set()
+    assert set(names[2:]) < set(scene.names())
+    assert not set(names[:2]) & set(scene.names())

@@ -1,5 +1,6 @@
 """The keeper goes on, whatever a chore does."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -24,6 +25,38 @@ def unlucky() -> Iterator[str]:
 def good() -> Iterator[str]:
     DONE.append("good")
     yield "put something right"
+
+
+GO_ON = threading.Event()
+
+
+def patient() -> Iterator[str]:
+    """Waits for an instance that starts slowly."""
+    DONE.append("begun")
+    GO_ON.wait(10.0)
+    yield "started"
+    DONE.append("ended")
+
+
+def test_a_chore_that_takes_long_is_done_beside_the_others_and_once_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    DONE.clear()
+    GO_ON.clear()
+    names = (f"{__name__}:patient", f"{__name__}:good")
+    monkeypatch.setattr(keeper, "CHORES", names)
+    monkeypatch.setattr(keeper, "PATIENT", names[:1])
+    rounds = iter([False, False, True])
+
+    def stopped(seconds: float) -> bool:
+        if last := next(rounds):
+            assert DONE.count("good") == 3, "nobody waited for it"
+            assert DONE.count("begun") == 1
+            GO_ON.set()
+        return last
+
+    keep(stopped)
+    assert DONE[-1] == "ended", "what has begun may end"
 
 
 def test_one_broken_chore_costs_neither_the_others_nor_the_next_round(

@@ -14,17 +14,14 @@ import pytest
 
 from flows.drift_healing import heal_drift
 from flows.drifting import EnvironmentDrift, look_from_outside, reported
-from flows.quarantine import fingerprint, in_force
 from tasks import platforms
-from tasks.adapters.admissions import Admitted, admission_key
 from tasks.adapters.docker_networks import network_name
 from tasks.adapters.docker_run import container_name
 from tasks.adapters.fleet_notes import Place
-from tasks.evidence import Ruling
 from tasks.journal.events import Deployed
 from tasks.journal.rules import Promoted, RolloutStarted, record
-from tasks.model import Admission, Artifact, EnsureGroup, Group, Role, ShiftTraffic
-from tasks.sign import evidence
+from tasks.model import Artifact, EnsureGroup, Group, Role, ShiftTraffic
+from tests.support.admitting import admit_for_the_day
 from tests.support.docker_engine import TestEngine
 from tests.support.docker_ground import HERE, docker_ground
 from tests.support.grounds import Behaviour, Ground
@@ -78,7 +75,7 @@ def docker_scene(engine: TestEngine, folder: Path, replicas: int) -> Iterator[Do
         patched.delenv("BAKEWELL_JOURNAL", raising=False)
         for number, count in enumerate((1, replicas)):
             artifact = ground.make_artifact(str(number), Behaviour.HEALTHY)
-            _admit(artifact)
+            admit_for_the_day(artifact)
             promote(artifact, f"r{number}", count)
             group = Group(f"r{number}", artifact, count, 0, Role.WARM)
             ground.fleet.apply(HERE, EnsureGroup(group), 0)
@@ -92,19 +89,3 @@ def promote(artifact: Artifact, release: str, replicas: int) -> None:
     promoted = Promoted(Deployed(release, artifact, replicas, now), now + timedelta(hours=1))
     for body in (started, promoted):
         record(journal, HERE.service, HERE.name, release, body)
-
-
-def _admit(artifact: Artifact) -> None:
-    """As a check of all its evidence would have: it counts for the day, and a test may run at midnight."""
-    now, policy = datetime.now(UTC), platforms.policy("default")
-    for day in (now, now + timedelta(days=1)):
-        key = admission_key(
-            artifact.reference,
-            artifact.service,
-            policy.fingerprint,
-            evidence.trust(),
-            fingerprint(in_force(now)),
-            f"{day:%Y-%m-%d}",
-        )
-        ruling = Ruling(Admission.ADMIT, "a test says so")
-        platforms.admissions().keep(key, Admitted(ruling, (), now + timedelta(hours=2)))

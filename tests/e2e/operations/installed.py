@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import JsonValue
 
 from tasks import platforms
+from tasks.adapters import process_table
 from tasks.adapters.journal import SqlJournal
 from tasks.adapters.owner import parse
 from tasks.adapters.parts import PartProcess, parts_of
@@ -73,6 +74,20 @@ class Installation:
     def _weights(self, state: EnvironmentState) -> dict[str, int]:
         found = ProcessFleet(self.home, platforms.store).read(state.environment)
         return {one.name: one.weight for one in found.groups}
+
+    def endpoint(self, service: Service) -> str:
+        """Where its users are."""
+        state = self.state(service)
+        assert state is not None
+        return ProcessFleet(self.home, platforms.store).read(state.environment).endpoint
+
+    def serving(self, service: Service) -> list[int]:
+        """Pids of its instances and of its splitter."""
+        marks = {
+            "BAKEWELL_HOME": str(self.home),
+            "BAKEWELL_ENVIRONMENT": f"{service.name}-{PLACE}",
+        }
+        return [one.pid for one in process_table.find(marks)]
 
     def doer(self, service: Service) -> int:
         """Pid of the process that holds the environment."""

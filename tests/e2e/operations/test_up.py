@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tasks.adapters.prefect_api import FlowRun
@@ -29,6 +30,10 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(600)]
 
 SAFE_WITHIN_SECONDS = 15.0
 """A rollout whose process was killed: a round of the keeper (5 s), and what it takes to move users on a busy machine."""
+
+
+MENDED_WITHIN_SECONDS = 30.0
+"""Instances and splitter were killed: until the keeper looks (15 s), and what it takes to start them on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +70,32 @@ def test_everything_is_up_and_says_where(installation: Installation) -> None:
     again = installation.bakewell("up")
     assert (again.code, "it is up already" in again.out) == (0, True)
     assert shown["ui"] in again.out
+
+
+def test_what_died_outside_of_any_rollout_is_served_again_without_a_person(
+    installation: Installation, service: Service
+) -> None:
+    """As after a reboot, or if the kernel wanted memory: all instances and Envoy."""
+    endpoint, victims = installation.endpoint(service), installation.serving(service)
+    assert len(victims) >= 2
+    assert answers(endpoint)
+    killed = kill(*victims)
+    wait_for(lambda: answers(endpoint), 90, "users to be served", 0.1)
+    assert time.time() - killed < MENDED_WITHIN_SECONDS
+    words = ["drift found", "healed", "drift found"]
+    wait_for(lambda: told(installation, service)[-3:] == words, 30, "the journal's word")
+    assert installation.safe_again(service)
+
+
+def answers(endpoint: str) -> bool:
+    try:
+        return httpx.get(endpoint, timeout=2.0).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def told(installation: Installation, service: Service) -> list[str]:
+    return [one.kind for one in installation.journal.events(service.name)]
 
 
 def test_a_rollout_whose_process_is_killed_is_taken_back_without_a_person(
