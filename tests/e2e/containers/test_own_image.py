@@ -16,7 +16,7 @@ from tests.e2e.conftest import Bakewell
 from tests.e2e.docker_service import Yard
 from tests.support.engines import wait_for
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ASSEMBLE = Path(__file__).parents[3] / "deployments" / "images" / "bakewell" / "assemble.py"
 
@@ -61,7 +61,7 @@ def test_all_parts_of_an_installation_are_well_in_one_container(
         except subprocess.CalledProcessError:  # it says so by its exit code, too
             return {}
 
-    wait_for(lambda: shown().get("healthy") is True, 180, "an installation that is well", 1.0)
+    wait_for(lambda: shown().get("healthy") is True, 300, "an installation that is well", 1.0)
     parts = {one["name"] for one in shown()["parts"] if one["healthy"]}
     assert parts == {"receiver", "worker", "deployments", "keeper"}
 
