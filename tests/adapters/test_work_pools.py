@@ -72,6 +72,13 @@ def test_a_run_begins_with_what_our_image_has(kind: str) -> None:
     assert rendered(kind, image=IMAGE)["command"].startswith("python3 -m prefect ")
 
 
+def test_a_run_begins_in_a_folder_that_holds_nothing() -> None:
+    """Prefect copies the folder in which a run begins: where the image begins, that is all there is."""
+    assert rendered("docker", image=IMAGE)["container_create_kwargs"]["working_dir"] != "/"
+    job = rendered("kubernetes", image=IMAGE)["job_manifest"]
+    assert job["spec"]["template"]["spec"]["containers"][0]["workingDir"] != "/"
+
+
 def test_a_docker_run_holds_no_secret_and_shares_the_home_of_compose() -> None:
     job = rendered("docker", image=IMAGE)
     assert job["volumes"] == ["bakewell_home:/data"]
