@@ -16,6 +16,7 @@ from flows.configured import check_settings
 from flows.installation import is_up, state_of
 from flows.installation_views import as_json, table, troubles
 from flows.parts import RECEIVER_PORT, Settings
+from flows.stopping import stop_installation
 from tasks import platforms
 from tasks.adapters.database_setting import use_database
 from tasks.adapters.parts import environment_of_part, folder_of, log_of, words_of
@@ -32,6 +33,7 @@ def up(
     *,
     detach: Flag = False,
     status: Flag = False,
+    stop: Flag = False,
     runs_at_once: int = 8,
     database: str = "",
     json: Json = False,
@@ -46,6 +48,9 @@ def up(
         Return once everything is healthy; `bakewell down --all` stops it.
     status
         Only show what is up, since when. Ends with 5 if it is not up, or not well.
+    stop
+        Stop what is up, as SIGTERM does, also what a killed `bakewell up` left. Services stay; `bakewell down --all` stops
+        those, too.
     runs_at_once
         How many runs the worker does at the same time; 0: no worker here.
     database
@@ -56,6 +61,10 @@ def up(
     """
     if status:
         return show_status(json)
+    if stop:
+        for line in stop_installation(platforms.home()):
+            console.out(line)
+        return Exit.DONE
     if is_up(platforms.home()):
         console.out("it is up already")
         return show_status(json)

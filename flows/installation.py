@@ -1,12 +1,18 @@
-"""What an installation says of itself: one file that its supervisor writes, and a lock that only it holds."""
+"""What an installation says of itself: one file that its supervisor writes, and a lock that only it holds.
+
+`python -m flows.installation` ends with 0 if all parts are well, else with 5: for who asks again and again, as containers do; it
+takes a third of what `bakewell up --status` does.
+"""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from tasks import platforms
 from tasks.adapters.file_lock import locked
 from tasks.adapters.parts import folder_of
 from tasks.errors import RefusedError
@@ -87,3 +93,13 @@ def state_of(home: Path) -> UpState | None:
         return UpState(**found, parts=parts)
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def main() -> int:
+    home = platforms.home()
+    state = state_of(home)
+    return 0 if is_up(home) and state is not None and state.healthy else 5
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import mirrors
-from tasks.errors import InvalidInputError
+from tasks.errors import InvalidInputError, RefusedError
 from tasks.model import Environment
 from tasks.ports import (
     ArtifactStore,
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 HOME = "BAKEWELL_HOME"
 JOURNAL = "BAKEWELL_JOURNAL"
 DATABASE = "BAKEWELL_TRIVY_DB"
+WITHOUT_INSTANCES = "BAKEWELL_WITHOUT_INSTANCES"
+"""Set where nothing may serve users: in a run's own container (deployments/work_pools), on a machine that only helps."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,8 @@ PLATFORMS: dict[str, Callable[[Say], Platform]] = {
     "docker": _docker,
     "memory": _memory,
 }
+OF_THIS_MACHINE = frozenset({"process", "docker"})
+"""Whose instances or splitter are processes beside ours."""
 
 
 def metrics_for(
@@ -246,4 +250,9 @@ def connect(platform: str, say: Say = lambda _: None) -> Platform:
     if platform not in PLATFORMS:
         known = ", ".join(sorted(PLATFORMS))
         raise InvalidInputError(f"platform {platform!r} is not known; known are: {known}")
+    if platform in OF_THIS_MACHINE and os.environ.get(WITHOUT_INSTANCES):
+        raise RefusedError(
+            f"asked for the platform {platform} where nothing may serve users (${WITHOUT_INSTANCES} is set): what serves them"
+            " elsewhere is not seen from here; let the machine do it on which the service's Envoy runs"
+        )
     return PLATFORMS[platform](say)

@@ -43,7 +43,11 @@ WRONG_WHEEL = (
     ValueError,
     AssertionError,
 )
-LEFT_OUT = ("scripts", "headers")  # scripts would name an interpreter of this machine
+LEFT_OUT = "headers"
+PROGRAMS = "bin"  # as pip install --target has it
+NAMES_INTERPRETER = (
+    b"#!python"  # an installer puts its own one there (PyPA's specification of wheels)
+)
 NETWORK = re.compile(
     r"connection|timed out|name resolution|getaddrinfo|unreachable|temporarily|proxyerror|50[0234] server",
     re.IGNORECASE,
@@ -197,7 +201,8 @@ def _pip_failed(said: str) -> RefusedError | TransientError:
 
 
 def unpack(wheels: Sequence[Path], folder: Path) -> None:
-    """Into `folder`, as `pip install --target` would, without byte code and scripts; with .dist-info for scanners."""
+    """Into `folder`, as `pip install --target` would, but without byte code, and without scripts that would name an interpreter
+    of this machine: programs that a wheel brings are in `bin`. With .dist-info for scanners."""
     owners: dict[str, str] = {}
     for path in wheels:
         with _disk(folder), _readable(path) as wheel, warnings.catch_warnings():
@@ -241,9 +246,11 @@ class _Folder(WheelDestination):
         self, scheme: str, path: str | os.PathLike[str], stream: BinaryIO, is_executable: bool
     ) -> RecordEntry:
         name = os.fspath(path)
-        if scheme in LEFT_OUT:
+        is_program = scheme == "scripts"
+        if scheme == LEFT_OUT or (is_program and _names_interpreter(stream)):
             return RecordEntry(name, None, None)
-        digest, size = self._write(name, stream, 0o755 if is_executable else 0o644)
+        name = f"{PROGRAMS}/{name}" if is_program else name
+        digest, size = self._write(name, stream, 0o755 if is_executable or is_program else 0o644)
         value = base64.urlsafe_b64encode(digest).decode().rstrip("=")
         return RecordEntry(name, Hash("sha256", value), size)
 
@@ -251,7 +258,8 @@ class _Folder(WheelDestination):
         self, scheme: str, record_file_path: str, records: Iterable[tuple[str, RecordEntry]]
     ) -> None:
         """RECORD lists what is there, sorted: nothing of this machine, nothing that was left out."""
-        kept = sorted(entry.to_row() for scheme, entry in records if scheme not in LEFT_OUT)
+        of_ours = ("scripts", LEFT_OUT)  # without a hash, these were not written
+        kept = sorted(one.to_row() for name, one in records if one.hash_ or name not in of_ours)
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(kept)
         self._write(record_file_path, io.BytesIO(text.getvalue().encode()), 0o644)
@@ -281,6 +289,12 @@ class _Folder(WheelDestination):
                 f"asked to unpack {self._wheel}; its member {name!r} leads out of the folder; do not use it"
             )
         return target
+
+
+def _names_interpreter(stream: BinaryIO) -> bool:
+    begins = stream.read(len(NAMES_INTERPRETER))
+    stream.seek(0)
+    return begins == NAMES_INTERPRETER
 
 
 def _sha256(path: Path) -> str:

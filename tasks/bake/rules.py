@@ -17,6 +17,9 @@ from tasks.service import ServiceSpec
 
 # Part of every content key: raise it when the same inputs begin to make other bytes.
 BAKE_FORMAT = 1
+UNPACKED_FORMAT = (
+    2  # the same for wheels, in the key of what has any: 2 keeps programs that they bring
+)
 EPOCH = "1970-01-01T00:00:00Z"
 ARCHITECTURE, SYSTEM = "amd64", "linux"
 SCRATCH = "scratch"
@@ -174,6 +177,7 @@ def content_key(
         ],
         "packages_in": spec.bake.packages if packages else "",
         "interpreter": interpreter if packages else "",
+        **({"unpacked": UNPACKED_FORMAT} if packages else {}),
         "run": run_configuration(spec, ""),
     }
     return hashlib.sha256(oci.canonical(description)).hexdigest()

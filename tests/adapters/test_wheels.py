@@ -165,6 +165,7 @@ def test_unpacking_is_the_same_in_every_folder_under_every_umask(tmp_path: Path)
         "one/__pycache__/x.cpython-311.pyc": b"code",
         "one/tool": b"#!/bin/sh\n",
         "one-1.0.data/scripts/run": b"#!python\n",
+        "one-1.0.data/scripts/scan": b"\x7fELF",
         "one-1.0.data/data/share/one.txt": b"data",
         "one-1.0.dist-info/entry_points.txt": b"[console_scripts]\none = one:main\n",
         "one/a,b.txt": b"comma",
@@ -182,6 +183,7 @@ def test_unpacking_is_the_same_in_every_folder_under_every_umask(tmp_path: Path)
         "one/tool",
         "one/a,b.txt",
         "share/one.txt",
+        "bin/scan",
         "one-1.0.dist-info/METADATA",
         "one-1.0.dist-info/WHEEL",
         "one-1.0.dist-info/RECORD",
@@ -189,10 +191,13 @@ def test_unpacking_is_the_same_in_every_folder_under_every_umask(tmp_path: Path)
         "one-1.0.dist-info/entry_points.txt",
     }
     assert first["one/tool"][1] == 0o755
+    assert first["bin/scan"] == (b"\x7fELF", 0o755), "a program, whoever packed the wheel"
     assert first["one/__init__.py"][1] == 0o644
     record = first["one-1.0.dist-info/RECORD"][0].decode()
     assert '"one/a,b.txt",sha256=' in record
+    assert "bin/scan,sha256=" in record
     assert "scripts" not in record
+    assert "run" not in record
 
 
 def test_namespace_packages_may_share_a_file_but_not_its_content(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from tests.support.images import debian
 
 LEFT_OUT: Final = {
     *("site-packages", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3"),
-    *("pydoc_data", "distutils", "unittest"),
+    *("pydoc_data", "distutils"),
 }
 APPLETS: Final = (
     "sh",
@@ -41,6 +41,11 @@ APPLETS: Final = (
     "id",
     "ln",
 )
+MANYLINUX: Final = {
+    *("libgcc_s.so.1", "libstdc++.so.6", "libm.so.6", "libdl.so.2", "librt.so.1", "libc.so.6"),
+    *("libpthread.so.0", "libresolv.so.2", "libutil.so.1", "libnss_dns.so.2", "libnss_files.so.2"),
+}
+"""Libraries of the system that wheels with compiled modules may expect (PEP 600), and those that resolve names."""
 ENVIRONMENT: Final = ("PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8")
 TAG: Final = "python"
 
@@ -165,8 +170,22 @@ def _content(path: Path) -> bytes:
 def _libraries(programs: list[Path]) -> Iterator[tuple[str, str]]:
     """Shared libraries of these, and the loader: where each is looked for, and where its bytes are."""
     said = subprocess.run(["ldd", *programs], check=False, capture_output=True, text=True).stdout
-    for path in sorted(set(re.findall(r"(/[^\s:]+\.so[^\s:]*) \(0x", said))):
+    for path in sorted({*re.findall(r"(/[^\s:]+\.so[^\s:]*) \(0x", said), *_manylinux()}):
         yield path.lstrip("/"), os.path.realpath(path)
+
+
+def _manylinux() -> Iterator[str]:
+    """Where the loader would find them."""
+    known = subprocess.run(
+        ["ldconfig", "-p"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/sbin:/sbin"},
+    ).stdout
+    for name, path in re.findall(r"^\s+(\S+) \(libc6,x86-64.*\) => (\S+)$", known, re.MULTILINE):
+        if name in MANYLINUX:
+            yield path
 
 
 def _inside(path: Path) -> str:
