@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from flows.command import app
+
 ROOT = Path(__file__).parent.parent
+READMES = [ROOT / "README.md", ROOT / "flows" / "README.md"]
+MOST_README_LINES = 100
 TOP = {
     "LICENSE",
     "README.md",
@@ -102,9 +106,9 @@ def test_every_test_folder_is_a_package() -> None:
 
 
 def readme_commands() -> list[str]:
-    """Every `bakewell …` and `python3 -m …` the README tells people to type."""
-    found = re.findall(r"`((?:bakewell|python3 -m) [^`]+)`", (ROOT / "README.md").read_text())
-    return sorted(set(found))
+    """Every `bakewell …` and `python3 -m …` the READMEs tell people to type."""
+    read = "".join(one.read_text() for one in READMES)
+    return sorted(set(re.findall(r"`((?:bakewell|python3 -m) [^`]+)`", read)))
 
 
 def test_the_readme_names_its_two_commands() -> None:
@@ -130,9 +134,25 @@ def test_the_commands_of_the_readme_exist() -> None:
     assert {name for name in wanted if not re.search(rf"\b{name}\b", helped.stdout)} == set()
 
 
-def test_the_files_of_the_readme_exist() -> None:
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / "README.md").read_text())
-    assert [link for link in links if not (ROOT / link).exists()] == []
+def test_every_command_is_listed_where_the_readme_says_that_all_are() -> None:
+    read = (ROOT / "flows" / "README.md").read_text()
+    names = [name for name in app if not name.startswith("-")]
+    assert len(names) > 20
+    assert [name for name in names if not re.search(rf"`(bakewell )?{name}\b", read)] == []
+
+
+def test_the_files_of_the_readmes_exist() -> None:
+    missing = [
+        (str(one.relative_to(ROOT)), link)
+        for one in READMES
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", one.read_text())
+        if not (one.parent / link).exists()
+    ]
+    assert missing == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= MOST_README_LINES
 
 
 def test_ci_runs_the_command_that_the_readme_names() -> None:
