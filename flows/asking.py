@@ -13,7 +13,7 @@ from flows.suspended import read_form
 from flows.suspending import is_woken
 from flows.tenure import Tenure
 from flows.waiting import standing, wait_until
-from flows.words import count, listed
+from flows.words import count, duration, listed
 from tasks.errors import BakewellError, NotAdmittedError
 from tasks.journal.answers import answer_of, judged
 from tasks.journal.rules import Deployed, ReleaseState, State
@@ -64,7 +64,7 @@ def question(state: State, told: ReleaseState, place: EnvironmentSpec) -> str:
     here = state.environments.get((told.service, place.name))
     stable = here.stable if here else None
     lines = (
-        f"# May {text(told.service)} {told.id} enter {text(place.name)}?",
+        f"### May {text(told.service)} {told.id} enter {text(place.name)}?",
         "",
         *table(("", ""), list(_facts(state, told, place, stable))),
         "",
@@ -78,16 +78,16 @@ def question(state: State, told: ReleaseState, place: EnvironmentSpec) -> str:
 def _otherwise(told: ReleaseState, place: EnvironmentSpec) -> str:
     return (
         f"Or: `bakewell approve {told.service} {place.name} --reason WHY`, or `bakewell reject …`. Without an answer within"
-        f" {place.approval_seconds:.0f} s the release ends; what serves goes on serving."
+        f" {duration(place.approval_seconds)} the release ends; what serves goes on serving."
     )
 
 
 def _facts(
     state: State, told: ReleaseState, place: EnvironmentSpec, stable: Deployed | None
 ) -> Iterator[tuple[str, str]]:
-    yield "Artifact", code(told.artifact.digest)
+    yield "Artifact", code(told.artifact.short)  # the form cuts off what is longer
     yield "Source", text(str(told.source))
-    replaced = f"{stable.release}, {code(stable.artifact.digest)}" if stable else "nothing"
+    replaced = f"{stable.release}, {code(stable.artifact.short)}" if stable else "nothing"
     yield "Replaces", replaced
     for one in told.spec.before(place.name):
         there = state.environments.get((told.service, one.name))

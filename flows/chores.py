@@ -31,9 +31,18 @@ PATIENT: Final = frozenset({"flows.mending:mend"})
 def do_chores(names: Iterable[str] = CHORES) -> Iterator[str]:
     """All of them; one that fails keeps no other from being done. Yields what was done."""
     for name in names:
-        module, _, function = name.partition(":")
-        chore: Chore = getattr(importlib.import_module(module), function)
         try:
-            yield from chore()
+            yield from do_chore(name)
         except BakewellError as error:
-            tell(f"could not {function}: {error}; the next round tries again", Tone.WARN)
+            tell(f"{failed(name, error)}; the next round tries again", Tone.WARN)
+
+
+def do_chore(name: str) -> Iterator[str]:
+    """Yields what was done. BakewellError."""
+    module, _, function = name.partition(":")
+    chore: Chore = getattr(importlib.import_module(module), function)
+    yield from chore()
+
+
+def failed(name: str, error: BakewellError) -> str:
+    return f"could not {name.partition(':')[2]}: {error}"

@@ -210,20 +210,23 @@ def status(service: str = "", *, heal: bool = False, json: Json = False) -> int:
         Print as JSON.
     """
     from flows.debts import debt_lines, standing
+    from flows.installation_views import up_lines
     from flows.line import stop_lines
     from flows.quarantine import in_force
     from flows.quarantine_views import in_force_lines
     from flows.status import healed, statuses
+    from tasks import platforms
 
     if heal:
         healed(service or None)
     found, now = statuses(service or None), datetime.now(UTC)
     owed = debt_lines(standing(service or None), now)
     held, stopped = in_force_lines(in_force(now)), stop_lines()
+    up = up_lines(platforms.home())
     show(
         json,
         lambda: console.status_json(found),
-        lambda: Group(*stopped, console.status(found), *owed, *held),
+        lambda: Group(*stopped, *up, console.status(found), *owed, *held),
     )
     return Exit.DONE
 

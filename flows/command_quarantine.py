@@ -20,7 +20,7 @@ from flows.run import run_replacement
 from tasks.evidence import Quarantine
 
 if TYPE_CHECKING:
-    from flows.replacement import Replaced
+    from flows.replacing import Replaced
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Flag = Parameter(negative="")

@@ -4,16 +4,17 @@ import os
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Parameter
-from rich.table import Table
 
 from flows import console
 from flows.command import Exit, Json, show
-from flows.installation import UpState, is_up, state_of
+from flows.configured import check_settings
+from flows.installation import is_up, state_of
+from flows.installation_views import as_json, table, troubles
 from flows.parts import RECEIVER_PORT, Settings
 from flows.stopping import stop_installation
 from tasks import platforms
@@ -46,7 +47,7 @@ def up(
     detach
         Return once everything is healthy; `bakewell down --all` stops it.
     status
-        Only show what is up, since when. Ends with 5 if it is not up, or not healthy.
+        Only show what is up, since when. Ends with 5 if it is not up, or not well.
     stop
         Stop what is up, as SIGTERM does, also what a killed `bakewell up` left. Services stay; `bakewell down --all` stops
         those, too.
@@ -67,6 +68,7 @@ def up(
     if is_up(platforms.home()):
         console.out("it is up already")
         return show_status(json)
+    check_settings()
     use_database(database, platforms.home())
     if detach:
         return detached(runs_at_once, json)
@@ -98,7 +100,8 @@ def detached(runs_at_once: int, json: bool) -> int:
         state = state_of(home)
         if state and state.pid == process.pid and state.healthy:
             process.returncode = 0  # it goes on without us
-            return show_status(json)
+            show(json, partial(as_json, state), partial(table, state))
+            return Exit.DONE
         time.sleep(0.2)
     ended = process.poll() is not None
     process.returncode = process.returncode or 0
@@ -118,36 +121,10 @@ def receiver_port() -> int:
     return USUAL_RECEIVER_PORT if is_free(USUAL_RECEIVER_PORT) else any_port()
 
 
-# ---- what it looks like --------------------------------------------------------------------------
-
-
 def show_status(json: bool) -> int:
     state = state_of(platforms.home())
     if state is None or not is_up(platforms.home()):
         show(json, lambda: {"up": False}, lambda: "nothing is up; `bakewell up` starts it")
         return Exit.NO_ANSWER
     show(json, lambda: as_json(state), lambda: table(state))
-    return Exit.DONE if state.healthy else Exit.NO_ANSWER
-
-
-def as_json(state: UpState) -> dict[str, object]:
-    return {"up": True, **vars(state), "parts": [vars(one) for one in state.parts]}
-
-
-def table(state: UpState) -> Table:
-    """One line for each part; the address where people look stands above."""
-    found = Table(
-        box=None, pad_edge=False, title=f"Prefect's pages: {state.ui}", title_justify="left"
-    )
-    for name in ("part", "", "since", "restarts", ""):
-        found.add_column(name, overflow="fold")
-    for one in state.parts:
-        since = _moment(one.since) if one.pid else ""
-        word = "well" if one.healthy else ("starting" if one.pid else "down")
-        found.add_row(one.name, word, since, str(one.restarts or ""), one.note or one.what)
-    found.add_row("supervisor", "well", _moment(state.since), "", f"process {state.pid}")
-    return found
-
-
-def _moment(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return Exit.NO_ANSWER if any(troubles(state)) else Exit.DONE

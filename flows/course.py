@@ -51,7 +51,7 @@ class Course:
     """One attempt to bring a release into an environment. `ended_at` is that of its newest event while it goes on.
 
     `earlier`: samples of attempts before this one that promoted nothing: the judge goes on with them. `hurried`: it was judged
-    without a minimum time.
+    without a minimum time. `flow_run`: the Prefect run that did it, empty outside one.
     """
 
     release: str
@@ -67,6 +67,7 @@ class Course:
     verdicts: tuple[Judged, ...] = ()
     earlier: tuple[Sample | Unseen, ...] = ()
     hurried: bool = False
+    flow_run: str = ""
 
     @property
     def seconds(self) -> float:
@@ -114,7 +115,7 @@ def courses(events: Iterable[Event], service: str, release: str) -> tuple[Course
         if isinstance(body, RolloutStarted):
             open_at[event.environment] = len(found)
             start = Course(release, body.environment, body.artifact, event.at, event.at)
-            start = replace(start, hurried=event.environment in hurried)
+            start = replace(start, hurried=event.environment in hurried, flow_run=body.flow_run)
             found.append(replace(start, earlier=_evidence(found, event.environment)))
         elif isinstance(body, Bypassed) and body.gate == Barrier.OBSERVATION:
             hurried.add(event.environment)

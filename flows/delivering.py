@@ -10,6 +10,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from flows.labels import tags_of
 from flows.push_news import ended_words, show_forge
 from flows.pushbook import PushBook
 from flows.story import Tone, tell
@@ -176,7 +177,8 @@ class Delivery:
                 DEPLOYMENT,
                 {"request": self._request(push)},
                 key=key_of(push),
-                tags=("bakewell", "push", push.service),
+                tags=(*tags_of(push.service), f"commit:{push.body.commit[:12]}", "push"),
+                name=f"release {push.service} {push.body.commit[:12]}",
             )
         except InvalidInputError as error:
             reason = f"it was refused: {error}"

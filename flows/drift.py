@@ -23,6 +23,7 @@ from flows.drifting import (
     reported,
     unseen,
 )
+from flows.labels import tags_of
 from flows.progress import name_run
 from flows.story import tell
 from flows.tenure import tenure
@@ -43,8 +44,8 @@ def drift(service: str = "", heal: bool = False) -> list[EnvironmentDrift]:
     """Look for drift in every environment, at the same time. Whatever fails in one keeps no other from being looked at.
 
     Args:
-        service: Only this service; all where empty.
-        heal: Replace what has drifted, one instance at a time. Else it is only reported.
+        service: Only this service. Empty: all.
+        heal: Replace what has drifted, one instance at a time. Off: only report it.
     """
     with ExitStack() as stack:
         if this_deployment.id and not _is_first(stack):
@@ -59,7 +60,7 @@ def _look_everywhere(service: str, heal: bool) -> list[EnvironmentDrift]:
     found = [one.result() for one in looking]
     for one in found:
         tell(place_words(one), tone(one), where=f"{one.service} {one.environment}")
-    name_run(f"drift: {headline(found)}")
+    name_run(f"drift{f' of {service}' if service else ''}: {headline(found)}", tags_of(service))
     return found
 
 

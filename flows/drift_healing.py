@@ -16,9 +16,10 @@ from flows.drifting import (
     remember,
     reported,
 )
+from flows.evidence import publish_report
 from flows.heal import heal_environment, settle
 from flows.policies import todays_policy
-from flows.replacement import replace_in
+from flows.replacing import replace_in
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
 from flows.words import drift_words
@@ -72,8 +73,10 @@ def _go_back(environment: Environment, found: Look, done: Done) -> None:
             continue
         if replaced.failed:
             done.problems.append(replaced.words)
-        else:
-            done.healed += [one for one in found.drift if one.cure is Cure.GO_BACK]
+            continue
+        done.healed += [one for one in found.drift if one.cure is Cure.GO_BACK]
+        if replaced.back_on:
+            publish_report(platforms.journal(), environment.service, replaced.back_on)
 
 
 def _converge(held: Tenure, found: Look, done: Done) -> None:

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from flows.markdown import code, text
+from flows.markdown import code, prose, text
 from flows.story import Tone
 from flows.words import count, drift_words, listed, moment, one_line
 from tasks.inspection import Cure, Drift
@@ -144,7 +144,7 @@ def _item(drift: Drift, place: "EnvironmentDrift") -> Iterable[str]:
     yield f"    - should be: {text(drift.should)}"
     since = f"{moment(drift.since)} UTC" if drift.since else "not known"
     yield f"    - since: {since}; by: {text(drift.who or 'not known')}"
-    yield f"    - what to do: {text(what_to_do(drift, place))}"
+    yield f"    - what to do: {prose(what_to_do(drift, place))}"
 
 
 # ---- machines ------------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ Each is asked anew after each wait: what was open may have closed meanwhile.
 from datetime import UTC, datetime
 from typing import Final
 
+from flows.barriers import in_the_way
 from flows.bypassing import goes_past, has_gone_past
 from flows.line import line_stop, stop_words
-from flows.policies import policy_of
 from flows.stopped import StoppedError
 from flows.tenure import Tenure
 from flows.waiting import standing, wait_until
@@ -16,7 +16,6 @@ from tasks.journal.rules import ReleaseState
 from tasks.journal.waits import Wait, WaitKind
 from tasks.lanes import Barrier
 from tasks.model import Judgement, Verdict
-from tasks.openings import frozen, shut
 from tasks.service import EnvironmentSpec
 
 OVER: Final = {
@@ -64,18 +63,9 @@ def _waited(held: Tenure, told: ReleaseState, place: EnvironmentSpec, wait: Wait
 
 def _in_the_way(held: Tenure, told: ReleaseState, place: EnvironmentSpec) -> Wait | None:
     """The first barrier that says no and that the release does not go past."""
-    now = clock()
-    if stop := line_stop():
-        found = stop_words(stop)
-        if not goes_past(held, told, place.name, Barrier.LINE, found, since=stop.sequence):
-            return Wait(WaitKind.LINE, f"{found} (`bakewell resume REASON`)")
-    freezes = (*place.freezes, *policy_of(told.spec, place.name).policy.freezes)
-    for kind, barrier, closed in (
-        (WaitKind.FREEZE, Barrier.FREEZE, frozen(freezes, now, place.windows)),
-        (WaitKind.WINDOW, Barrier.WINDOW, shut(place.windows, now)),
-    ):
-        if closed and not goes_past(held, told, place.name, barrier, closed.reason):
-            return Wait(kind, closed.reason, closed.until)
+    for one in in_the_way(told.spec, place, clock()):
+        if not goes_past(held, told, place.name, one.barrier, one.found, since=one.since):
+            return one.wait
     return None
 
 

@@ -23,7 +23,8 @@ STATE: Final = "state.json"
 
 @dataclass(frozen=True)
 class PartState:
-    """`pid` 0: it does not run. `since`: seconds since the epoch. `note`: its last words, if it ended."""
+    """`pid` 0: it does not run. `since`: seconds since the epoch. `note`: its last words, if it ended. `remark`: what somebody
+    has to do for it, although it is alive."""
 
     name: str
     what: str
@@ -32,6 +33,7 @@ class PartState:
     restarts: int
     healthy: bool
     note: str
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,13 @@ def remember_state(home: Path, state: UpState) -> None:
     beside.replace(file)
 
 
+def forget_state(home: Path) -> None:
+    """It was taken down: nothing of it should be up any more."""
+    (home / "up" / STATE).unlink(missing_ok=True)
+
+
 def state_of(home: Path) -> UpState | None:
-    """As it was last written; None if never, or by another version."""
+    """As it was last written; None if never, if it was taken down since, or by another version."""
     try:
         found = json.loads((home / "up" / STATE).read_text())
         parts = tuple(PartState(**one) for one in found.pop("parts"))

@@ -15,11 +15,25 @@ LONGEST: Final = 600
 
 def text(words: str) -> str:
     """Anything, as plain words inside a paragraph or a table's cell."""
-    plain = one_line(words)
-    if len(plain) > LONGEST:
-        plain = f"{plain[:LONGEST]}… ({len(plain) - LONGEST:,} more)"
-    escaped = html.escape(plain, quote=False)
-    return re.sub(r"([\\`*_{}\[\]#|~$!])", r"\\\1", escaped)
+    return _escaped(_shortened(one_line(words)))
+
+
+def prose(words: str) -> str:
+    """The same, but what stands between two backticks, a command or a name, is a code span."""
+    parts = re.split(r"(`[^`]+`)", _shortened(one_line(words)))
+    return "".join(
+        code(one[1:-1]) if number % 2 else _escaped(one) for number, one in enumerate(parts)
+    )
+
+
+def _shortened(plain: str) -> str:
+    if len(plain) <= LONGEST:
+        return plain
+    return f"{plain[:LONGEST]}… ({len(plain) - LONGEST:,} more)"
+
+
+def _escaped(plain: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]#|~$!])", r"\\\1", html.escape(plain, quote=False))
 
 
 def code(words: str) -> str:

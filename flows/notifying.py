@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from flows.labels import run_path
 from flows.notices import TELLING, notices
 from flows.story import Tone, tell
 from flows.tenure import Tenure, tenure
@@ -127,7 +128,7 @@ def _links(
     if not ui:
         return {}
     return {
-        (event.service, event.release): f"{ui}/runs/flow-run/{run}"
+        (event.service, event.release): f"{ui}{run_path(str(run))}"
         for service in sorted(told)
         for event in journal.events(service)
         if event.kind == EventKind.RELEASE_STARTED and (run := event.body.get("flow_run"))

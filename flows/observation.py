@@ -12,6 +12,7 @@ from flows.calibration import measured_burst
 from flows.course import courses
 from flows.entry import stop_if_line_stopped
 from flows.errand import Errand
+from flows.evidence import RolloutPage
 from flows.progress import Progress
 from flows.quarantine import Lookout
 from flows.story import Tone, tell
@@ -39,6 +40,8 @@ class Observation:
         judged = [one for one in spec.environments if not isinstance(one.strategy, AllAtOnce)]
         burst = measured_burst(errand.environment)
         self._judge = PeerJudge(spec.objectives, place.observe, len(judged), burst, errand.slis)
+        here = (errand.environment.service, errand.release.id, errand.environment.name)
+        self.page = RolloutPage(held.journal, *here)
         self.samples = recorded(held.journal, errand.environment, errand.release.id)
         if self.samples:
             words = f"{len(self.samples)} samples of an interrupted try still count"
@@ -64,6 +67,7 @@ class Observation:
                 self._add(followed.sample)
             judgement = self._look(step, started_at)
             progress.show(judgement, settings)
+            self.page.show(judgement)
             if judgement.verdict is not Verdict.KEEP_OBSERVING:
                 return judgement
             tell(judgement.reason, Tone.WAIT, where=errand.where)

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from flows.barriers import in_the_way
 from flows.policies import check_policies
 from flows.standing import bases_in_force
-from flows.words import duration
+from flows.words import duration, wait_words
 from tasks import platforms
 from tasks.adapters.service_file import read_service
 from tasks.bake.bakery import known_artifact
@@ -88,7 +89,8 @@ def _planned(
     here = spec.place(place)
     there = state.environments.get((spec.service, place.name))
     status = platforms.connect(here.platform).fleet.read(here)
-    chosen = tuple(_steps(place, there, artifact, release, status, spec.before(place.name)))
+    gates = tuple(_gates(spec, place, datetime.now(UTC)))
+    chosen = tuple(_steps(place, there, artifact, release, status, gates))
     return EnvironmentPlan(
         spec.service,
         place.name,
@@ -105,7 +107,7 @@ def _steps(
     artifact: Artifact,
     release: str,
     status: FleetStatus,
-    before: Sequence[EnvironmentSpec],
+    gates: Sequence[PlannedStep],
 ) -> Iterator[PlannedStep]:
     stable = there.stable if there else None
     now = datetime.now(UTC)
@@ -113,16 +115,25 @@ def _steps(
         yield PlannedStep("bring back what has drifted", repairs, Gate.READY)
         status = _done(status, repairs)
     if stable and stable.artifact.digest == artifact.digest:
-        yield from _scaled(replace(stable, replicas=place.replicas), stable, status)
+        if stable.replicas != place.replicas:
+            yield from gates
+            yield _scaled(replace(stable, replicas=place.replicas), stable, status)
         return
-    yield from _soaks(before)
-    if place.needs_approval:
-        yield PlannedStep("wait for an approval", (), Gate.APPROVE)
+    yield from gates
     serving = serving_group(stable)
     for step in steps(place.strategy, serving, artifact, release, place.replicas):
         actions = _actions(step.spec, status)
         yield PlannedStep(step.name, actions, step.gate)
         status = _done(status, actions)
+
+
+def _gates(spec: ServiceSpec, place: EnvironmentSpec, now: datetime) -> Iterator[PlannedStep]:
+    """What it would wait for in front of an environment, in this order, as things are now: a freeze may be over by then."""
+    yield from _soaks(spec.before(place.name))
+    if place.needs_approval:
+        yield PlannedStep("wait for an approval", (), Gate.APPROVE)
+    for one in in_the_way(spec, place, now):
+        yield PlannedStep(f"wait for {wait_words(one.wait)}", (), Gate.HOLD)
 
 
 def _soaks(before: Sequence[EnvironmentSpec]) -> Iterator[PlannedStep]:
@@ -132,17 +143,18 @@ def _soaks(before: Sequence[EnvironmentSpec]) -> Iterator[PlannedStep]:
         yield PlannedStep(words, (), Gate.HOLD)
 
 
-def _scaled(to: Deployed, stable: Deployed, status: FleetStatus) -> Iterator[PlannedStep]:
-    """The same artifact is stable here: at most the number of its instances changes."""
-    if to != stable and (group := serving_group(to)):
-        name = f"scale from {stable.replicas} to {to.replicas} instances"
-        yield PlannedStep(name, _actions(FleetSpec((group,)), status), Gate.READY)
+def _scaled(to: Deployed, stable: Deployed, status: FleetStatus) -> PlannedStep:
+    """The same artifact is stable here: only the number of its instances changes."""
+    name = f"scale from {stable.replicas} to {to.replicas} instances"
+    return PlannedStep(name, _actions(FleetSpec((_serving(to),)), status), Gate.READY)
 
 
 def serving_group(stable: Deployed | None) -> Group | None:
     """The group that has all the traffic now."""
-    if stable is None:
-        return None
+    return _serving(stable) if stable else None
+
+
+def _serving(stable: Deployed) -> Group:
     return Group(stable.release, stable.artifact, stable.replicas, 100, Role.STABLE)
 
 

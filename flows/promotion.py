@@ -11,7 +11,9 @@ from prefect.runtime import flow_run as this_run
 from flows.asking import approved
 from flows.entry import may_enter
 from flows.evidence import publish_report
+from flows.labels import tags_of
 from flows.planning import environments_until
+from flows.progress import name_run
 from flows.soaking import soaked
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
@@ -34,10 +36,10 @@ def promote(service: str, release: str, to: str = "", despite_burn: str = "") ->
     """Carry a release that exists through its remaining environments.
 
     Args:
-        service: Name of the service.
-        release: Its release, as `bakewell history` shows it (r7).
-        to: Stop after this environment; empty: all, in order.
-        despite_burn: Why it must start even if the service burns its error budget; empty: it must not.
+        service: Its name, as in its service.yaml.
+        release: Its release, as bakewell history shows it: r7.
+        to: Stop after this environment. Empty: all, in order.
+        despite_burn: Why it must start even if the service burns its error budget: because it mends that. Empty: it must not.
     """
     return go_on(service, release, to, despite_burn)
 
@@ -51,6 +53,7 @@ def go_on(service: str, release: str, to: str, despite_burn: str) -> Released:
             return Released(release, told.artifact.digest, told.outcome)
         places = environments_until(told.spec, to)
         _ensure_forward(held, told, places)
+        name_run("", tags_of(service, places, told.source, told.lane.kind))
         if told.outcome is not None or told.flow_run != _run():
             known = (told.source, told.spec, told.artifact, told.reused_bake)
             started = ReleaseStarted(*known, lane=told.lane, folder=told.folder, bases=told.bases)

@@ -1,5 +1,6 @@
 """What people hear of a push: how its release has ended, and the mark beside the commit in its forge."""
 
+from flows.labels import run_path
 from flows.story import Tone, tell
 from tasks import platforms
 from tasks.adapters.commit_status import Mark, Told, tell_forge
@@ -38,4 +39,4 @@ def show_forge(repositories: Repositories, push: KnownPush, mark: Mark, said: st
 
 def _link(flow_run: str) -> str:
     pages = platforms.prefect_pages()
-    return f"{pages}/runs/flow-run/{flow_run}" if pages and flow_run else ""
+    return f"{pages}{run_path(flow_run)}" if pages and flow_run else ""

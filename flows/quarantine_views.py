@@ -14,7 +14,7 @@ from tasks.evidence import Quarantine
 
 if TYPE_CHECKING:
     from flows.quarantine import Found, Whereabouts
-    from flows.replacement import Replaced
+    from flows.replacing import Replaced
 
 Json = dict[str, JsonValue]
 

@@ -16,6 +16,7 @@ from prefect.runtime import flow_run as this_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
+from flows.labels import tags_of
 from flows.progress import name_run
 from flows.rebuild_end import ended, finish
 from flows.rebuild_state import RebuildState, rebuilds, unfinished
@@ -26,6 +27,7 @@ from flows.tenure import tenure
 from tasks import platforms
 from tasks.journal.rebuilds import RebuildDone, RebuildPlanned
 from tasks.journal.rules import EVERY_SERVICE, record
+from tasks.lanes import LaneKind
 from tasks.rebuild.order import begin_next
 from tasks.rebuild.outcome import next_name, share_of
 from tasks.stale import Rebuilt, Stale
@@ -47,15 +49,16 @@ def rebuild(
     """Rebuild every stale service from the source that it runs: parents before children, one's failure stops no other.
 
     Args:
-        service: Only this service, and what it stands on; all where empty.
-        at_once: So many are rebuilt at the same time, at most.
-        through: Where the releases run: in this process, or each as a run of `release/release`, by any worker.
-        jitter_minutes: Wait for a part of this first, another one each time, so that not everybody asks at once.
+        service: Only this service, and what it stands on. Empty: all.
+        at_once: So many are rebuilt at the same time, at most 16.
+        through: Where the releases run. process: in this run's own; deployment: each as a run of release, by any worker.
+        jitter_minutes: Wait for a part of this first, another one each time, so that not everybody asks the registries at once. By hand: 0.
     """
     time.sleep(60 * jitter_minutes * share_of(str(this_run.id)))
     with tenure(platforms.journal(), EVERY_SERVICE, "rebuild", "rebuild"):
         begun = begin(service)
-        name_run(f"{begun.name}: {len(begun.stale)} stale")
+        tags = tags_of(service, lane=LaneKind.PATCH)
+        name_run(f"{begun.name}: {len(begun.stale)} stale", tags)
         carry_out(begun, at_once, through)
         return finish(begun.name)
 

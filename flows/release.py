@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 from prefect import flow
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from flows.admission import refusal
 from flows.bypassing import check_lane, lane_of
 from flows.facts import bases_known_since
 from flows.fetching import source_folder
+from flows.labels import tags_of
 from flows.planning import environments_until
 from flows.policies import check_policies
 from flows.progress import name_run
@@ -41,86 +43,94 @@ from tasks.sign import evidence
 from tasks.sign.actions import attest_artifact, sign_artifact, tag_release
 from tasks.sign.rules import newest_scan, scan_statements
 
+Folder = Annotated[
+    Path | None,
+    BeforeValidator(lambda given: given or None),
+    PlainSerializer(lambda folder: str(folder or ""), return_type=str),
+    WithJsonSchema({"type": "string"}),
+]
+"""One field to write in: of a choice between a path and nothing Prefect's form makes two tabs, and hides the field."""
+
 
 class ReleaseRequest(BaseModel, frozen=True):
     """What to release, and how far."""
 
-    folder: Path | None = Field(
+    folder: Folder = Field(
         None,
         title="Folder",
-        description="absolute path, on the worker's machine, of the folder that holds service.yaml",
-        json_schema_extra={"position": 0},
-    )
-    to: str = Field(
-        "",
-        title="Last environment",
-        description="stop after this environment; empty = all, in order",
-        json_schema_extra={"position": 1},
-    )
-    despite_burn: str = Field(
-        "",
-        title="Despite burn",
-        description="why it must start even if the service burns its error budget (it mends that); empty = it must not",
-        json_schema_extra={"position": 2},
-    )
-    lane: LaneKind = Field(
-        LaneKind.NORMAL,
-        title="Lane",
-        description="hotfix: users are hurt until it is there; what it goes past is a debt. Evidence, smoke test and judge hold",
-        json_schema_extra={"position": 3},
-    )
-    reason: str = Field(
-        "",
-        title="Reason",
-        description="why it is a hotfix; shown with every debt",
-        json_schema_extra={"position": 4},
-    )
-    bypasses: tuple[Bypass, ...] = Field(
-        (),
-        title="Bypasses",
-        description="what else it goes past, and why; the policies say what may be",
-        json_schema_extra={"position": 5},
-    )
-    by: str = Field(
-        "",
-        title="By",
-        description="who answers for the bypasses; empty = the user of the process",
-        json_schema_extra={"position": 6},
+        description="That holds service.yaml: an absolute path on the worker's machine. Empty for a commit of a repository, below.",
+        json_schema_extra={"position": 0, "default": ""},
     )
     repository: str = Field(
         "",
         title="Repository",
-        description="instead of a folder: name of a repository in the file of repositories",
-        json_schema_extra={"position": 7},
+        description="Instead of a folder: its name in the file of repositories.",
+        json_schema_extra={"position": 1},
     )
     commit: str = Field(
         "",
         title="Commit",
-        description="of the repository: its full hash",
-        json_schema_extra={"position": 8},
+        description="Of the repository: its full hash, 40 characters.",
+        json_schema_extra={"position": 2},
     )
     branch: str = Field(
         "",
         title="Branch",
-        description="on which the commit is; needed where a server does not give single commits",
-        json_schema_extra={"position": 9},
+        description="That has the commit. Needed where a server does not give single commits.",
+        json_schema_extra={"position": 3},
     )
     subfolder: str = Field(
         ".",
         title="Subfolder",
-        description="of the repository: the folder that holds service.yaml",
+        description="Of the repository: the folder that holds service.yaml.",
+        json_schema_extra={"position": 4},
+    )
+    to: str = Field(
+        "",
+        title="Last environment",
+        description="Stop after this environment. Empty: all, in order.",
+        json_schema_extra={"position": 5},
+    )
+    lane: LaneKind = Field(
+        LaneKind.NORMAL,
+        title="Lane",
+        description="hotfix: users are hurt until it is there. What it goes past is a debt; evidence, smoke test and judge hold. patch: a rebuild.",
+        json_schema_extra={"position": 6},
+    )
+    reason: str = Field(
+        "",
+        title="Reason",
+        description="Why it is a hotfix. Shown with every debt.",
+        json_schema_extra={"position": 7},
+    )
+    bypasses: tuple[Bypass, ...] = Field(
+        (),
+        title="Bypasses",
+        description="Single gates that it goes past, and why. The policies say which may be.",
+        json_schema_extra={"position": 8},
+    )
+    by: str = Field(
+        "",
+        title="By",
+        description="Who answers for what it goes past. Empty: the user of the worker's process.",
+        json_schema_extra={"position": 9},
+    )
+    despite_burn: str = Field(
+        "",
+        title="Despite a burnt error budget",
+        description="Why it must start even if the service burns its error budget now: because it mends that. Empty: it must not.",
         json_schema_extra={"position": 10},
     )
     followed: dict[str, str] = Field(
         {},
         title="Followed bases",
-        description="digest to bake on instead of the one that is written, by reference as it is written",
+        description="Filled in by rebuilds: reference of a base as service.yaml has it, and the digest to bake on instead.",
         json_schema_extra={"position": 11},
     )
     fresh: bool = Field(
         False,
         title="Fresh",
-        description="bake although these inputs were baked before: what a build fetches may be another now",
+        description="Bake although these inputs were baked before: what a build fetches may be another now.",
         json_schema_extra={"position": 12},
     )
 
@@ -146,10 +156,15 @@ def release(request: ReleaseRequest) -> Released:
         request: What to release, and how far.
     """
     if again := taken_up_before():  # it is woken: neither baked again, nor is the folder needed
+        name_run(run_name(again.service, again.id, request.to))  # Prefect has named it anew
         return go_on(again.service, again.id, request.to, request.despite_burn)
     wanted = Wanted(request.commit, request.branch, request.subfolder)
     with source_folder(request.folder, request.repository, wanted) as folder:
         return release_from(folder, request)
+
+
+def run_name(service: str, release: str, to: str) -> str:
+    return f"release {service} {release}{f' to {to}' if to else ''}"
 
 
 def release_from(path: Path, request: ReleaseRequest) -> Released:
@@ -190,7 +205,11 @@ def start(
     """Give the release its name, or take up the one that a dead process left unfinished."""
     found = continue_or_start(held.state(), spec.service, baked.artifact)
     source = source_of(folder)
-    name_run(f"release {spec.service} {found.release}")
+    environments = environments_until(spec, request.to)
+    name_run(
+        run_name(spec.service, found.release, request.to),
+        tags_of(spec.service, environments, source, request.chosen_lane.kind),
+    )
     started = ReleaseStarted(
         *(source, spec, baked.artifact, baked.reused),
         lane=request.chosen_lane,

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from flows.course import Course, Ending, courses, newest
 from flows.links import Link
-from flows.markdown import code, table, text
+from flows.markdown import code, prose, table, text
 from flows.report_environment import environment_report
+from flows.report_rollout import runs_line
 from flows.story import Tone
 from flows.words import count, duration, listed, moment
 from tasks.errors import NotFoundError
@@ -81,6 +82,8 @@ def release_report(
         "",
         f"**{text(headline(story))}**",
         "",
+        runs_line(story.release, story.newest),
+        "",
         *_later(story),
         *_what_changed(story),
         *_evidence(story, evidence),
@@ -88,6 +91,11 @@ def release_report(
         *_what_next(story),
     )
     return "\n".join(lines) + "\n"
+
+
+def in_short(state: State, events: Sequence[Event], service: str, release: str) -> str:
+    """The report in one sentence."""
+    return headline(_story(state, events, service, release))
 
 
 def _story(state: State, events: Sequence[Event], service: str, release: str) -> _Story:
@@ -283,12 +291,15 @@ def _what_next(story: _Story) -> Iterable[str]:
     if waiting := story.release.waiting:
         yield (
             f"- **{text(waiting.environment)}**: it waits for {waiting.wait.kind.value} since"
-            f" {moment(waiting.since)} UTC: {text(waiting.wait.reason)}."
+            f" {moment(waiting.since)} UTC: {prose(waiting.wait.reason)}."
         )
     if story.release.outcome is None:
         yield f"- {code(f'bakewell status {service}')} shows how far it is."
     elif not _went_well(story):
         yield "- Fix the cause and release again: a new source makes a new artifact; nothing that runs is patched."
+    if story.courses:
+        explained = code(f"bakewell explain {service} {story.release.id}")
+        yield f"- {explained} shows the evidence: every look of the judge, and what each instance answered."
     yield f"- {code(f'bakewell history {service}')} tells the whole story, line by line."
 
 

@@ -8,17 +8,21 @@ from pydantic import JsonValue
 from flows.bins import ended, who, within
 from flows.course import Course, Taken
 from flows.evidence_plot import markdown_plot
+from flows.evidence_table import evidence_table
 from flows.markdown import table, text
 from flows.picture import markdown_picture
 from flows.retelling import looks
 from flows.words import duration, percent
-from tasks.model import Verdict
+from tasks.model import Judgement, Verdict
 from tasks.observe.counting import totals
 from tasks.service import ServiceSpec
 
 
-def environment_report(course: Course, spec: ServiceSpec | None = None) -> Iterable[str]:
-    """A chapter: the picture, what users saw, the evidence (if `spec` says how it was judged), what was decided and why."""
+def environment_report(
+    course: Course, spec: ServiceSpec | None = None, now: Judgement | None = None
+) -> Iterable[str]:
+    """A chapter: the picture, what users saw, the evidence (over time if `spec` says how it was judged), what was decided and
+    why. `now`: the judge's last look where it has not decided yet."""
     yield f"## {text(course.environment.name)}: {ended(course)}"
     yield ""
     if picture := markdown_picture(course):
@@ -26,10 +30,17 @@ def environment_report(course: Course, spec: ServiceSpec | None = None) -> Itera
     elif course.steps:
         yield from ("No traffic was observed during this rollout.", "")
     yield from _users(course)
-    if spec is not None and (plot := markdown_plot(looks(course, spec), course.name)):
-        yield from ("**The evidence**", "", plot, "")
+    yield from _evidence(course, spec, now)
     yield from _verdicts(course)
     yield from _steps(course)
+
+
+def _evidence(course: Course, spec: ServiceSpec | None, now: Judgement | None) -> Iterable[str]:
+    plot = markdown_plot(looks(course, spec), course.name) if spec is not None else ""
+    judged = now or next((one.judgement for one in reversed(course.verdicts)), None)
+    rows = list(evidence_table(judged.numbers)) if judged else []
+    if plot or rows:
+        yield from ("**The evidence**", "", *rows, plot, "")
 
 
 def _users(course: Course) -> Iterable[str]:

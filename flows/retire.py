@@ -3,6 +3,8 @@
 from prefect import flow
 from pydantic import BaseModel, Field
 
+from flows.labels import tags_of
+from flows.progress import name_run
 from flows.retirement import take_down
 from flows.story import tell
 
@@ -13,19 +15,19 @@ class RetireRequest(BaseModel, frozen=True):
     service: str = Field(
         min_length=1,
         title="Service",
-        description="its name, as in its service.yaml",
+        description="Its name, as in its service.yaml.",
         json_schema_extra={"position": 0},
     )
     reason: str = Field(
         min_length=3,
         title="Reason",
-        description="why; it is journalled",
+        description="Why. It is journalled.",
         json_schema_extra={"position": 1},
     )
     environment: str = Field(
         "",
         title="Environment",
-        description="only there; empty = everywhere",
+        description="Only there. Empty: everywhere.",
         json_schema_extra={"position": 2},
     )
 
@@ -37,6 +39,9 @@ def retire(request: RetireRequest) -> list[str]:
     Args:
         request: What is taken out, and why.
     """
+    where = f" in {request.environment}" if request.environment else ""
+    places = filter(None, (request.environment,))
+    name_run(f"retire {request.service}{where}", tags_of(request.service, places))
     done = []
     for line in take_down(
         request.service, request.environment or None, everything=False, reason=request.reason

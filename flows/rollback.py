@@ -5,6 +5,8 @@ from prefect.logging import get_run_logger
 
 from flows.evidence import publish_report
 from flows.going_back import roll_back
+from flows.labels import tags_of
+from flows.progress import name_run
 from tasks import platforms
 from tasks.journal.rules import Deployed
 
@@ -16,13 +18,23 @@ def rollback(service: str, environment: str, reason: str = "asked for") -> Deplo
     """Return an environment to what was good there before. A traffic change while that is still warm.
 
     Args:
-        service: Name of the service.
-        environment: Name of the environment.
-        reason: Why; it is journalled with who asked.
+        service: Its name, as in its service.yaml.
+        environment: Where users shall get what was good before: production.
+        reason: Why. It is journalled with who asked.
     """
-    target = roll_back(service, environment, reason)
+    try:
+        target = roll_back(service, environment, reason)
+    finally:  # users first
+        name_run("", tags_of(service, [environment]))
+    label(service, environment, target.release)
     publish_report(platforms.journal(), service, target.release)
     return target
+
+
+def label(service: str, environment: str, release: str) -> None:
+    """So that people find it, and see to what."""
+    name = f"roll {service} back to {release} in {environment}"
+    name_run(name, tags_of(service, [environment]))
 
 
 @flow(name="rollback", flow_run_name=RUN_NAME)
@@ -38,6 +50,7 @@ def show_rolled_back(
         release: What serves there since.
         story: What was told meanwhile, line by line.
     """
+    label(service, environment, release)
     for line in story:
         get_run_logger().info(line)
     publish_report(platforms.journal(), service, release)

@@ -11,9 +11,12 @@ from prefect.runtime import flow_run as this_run
 from flows.converging import converge_fleet
 from flows.entry import LineStoppedError, stop_if_line_stopped
 from flows.errand import Errand, prepare
+from flows.evidence import RolloutPage
 from flows.gates import pass_gate
 from flows.heal import heal_environment, settle, withdraw
+from flows.labels import tags_of
 from flows.observation import Observation
+from flows.progress import name_run
 from flows.starting import pass_start_gate
 from flows.stopped import StoppedError
 from flows.story import Tone, tell
@@ -59,6 +62,7 @@ def rollout(service: str, release: str, environment: str, despite_burn: str = ""
         platforms.journal(), service, environment, f"rollout of {release}"
     ) as held:
         errand = prepare(held, release, environment)
+        label(errand)
         if not errand.steps:
             return scale(held, errand)
         if errand.stable:
@@ -66,16 +70,27 @@ def rollout(service: str, release: str, environment: str, despite_burn: str = ""
         try:
             begin(held, errand)
             seen = Observation(held, errand)
+            seen.page.show()
             judgement = take_all(held, errand, seen)
         except BaseException as error:
             withdraw(held, release, *why(error))
             attest_defeat(errand.release.artifact, release, environment)
+            if isinstance(error, Exception):  # who was told to stop has no time for pages
+                RolloutPage(held.journal, service, release, environment).finish()
             raise
     try:
         attest_outcome(errand.release.artifact, release, environment)
+        seen.page.finish()
     finally:  # whatever cannot be attested: what serves users is watched
         watch(errand, seen)
     return judgement
+
+
+def label(errand: Errand) -> None:
+    """So that people find it by what it is about. In a wave it has no run of its own."""
+    told, here = errand.release, errand.environment
+    if this_run.id != told.flow_run:
+        name_run("", tags_of(here.service, [here.name], told.source, told.lane.kind))
 
 
 def begin(held: Tenure, errand: Errand) -> None:

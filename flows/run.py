@@ -5,7 +5,7 @@ Everything is imported when it is needed: users wait for a roll-back, and what a
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from tasks.lanes import LaneKind
 if TYPE_CHECKING:
     from flows.drifting import EnvironmentDrift
     from flows.rebuild_state import RebuildState
-    from flows.replacement import Replaced
+    from flows.replacing import Replaced
     from flows.unchanged import Released
     from tasks.evidence import Quarantine
     from tasks.journal.rules import Deployed
@@ -88,26 +88,25 @@ def run_rollback(service: str, environment: str, reason: str) -> "Deployed":
 
     with overheard() as story:
         target = roll_back(service, environment, reason)
-    _show_rolled_back(service, environment, reason, target.release, story)
+
+    def show() -> None:
+        from flows.rollback import show_rolled_back
+
+        show_rolled_back(service, environment, reason, target.release, story)
+
+    _show_afterwards(show, f"users are back on {target.release}", f"{service} {environment}")
     return target
 
 
-def _show_rolled_back(
-    service: str, environment: str, reason: str, release: str, story: list[str]
-) -> None:
-    """Whatever hinders it, and be it somebody who will not wait: the way back has succeeded, and is in the journal."""
+def _show_afterwards(show: Callable[[], None], done: str, where: str) -> None:
+    """Whatever hinders it, and be it somebody who will not wait: what was done has succeeded, and is in the journal."""
     try:
         with prefect_is_there():
-            from flows.rollback import show_rolled_back
-
-            show_rolled_back(service, environment, reason, release, story)
+            show()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - Prefect raises what it likes
-        tell(
-            f"users are back on {release}, and the journal says so; Prefect could not show it:"
-            f" {str(error) or type(error).__name__}",
-            Tone.WARN,
-            where=f"{service} {environment}",
-        )
+        why = str(error) or type(error).__name__
+        words = f"{done}, and the journal says so; Prefect could not show it: {why}"
+        tell(words, Tone.WARN, where=where)
 
 
 def run_drift(service: str, heal: bool) -> "list[EnvironmentDrift]":
@@ -125,7 +124,17 @@ def run_rebuild(service: str, at_once: int) -> "RebuildState":
 
 
 def run_replacement(quarantine: "Quarantine", wait_seconds: float) -> "list[Replaced]":
-    with prefect_is_there():
-        from flows.replacement import replace_everywhere
+    """Users first, as by `run_rollback`."""
+    from flows.replacing import replace_all
 
-        return replace_everywhere(quarantine.kind, quarantine.what, wait_seconds)
+    with overheard() as story:
+        done = replace_all(quarantine.kind, quarantine.what, wait_seconds)
+
+    def show() -> None:
+        from flows.replacement import show_replaced
+
+        show_replaced(quarantine.kind, quarantine.what, done, story)
+
+    if done:
+        _show_afterwards(show, "what could be replaced was", quarantine.what)
+    return done

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from flows.installation import is_up, state_of
+from flows.installation import forget_state, is_up, state_of
 from flows.parts import Part, Settings, parts_for
 from tasks.adapters.parts import ENGINE, PartProcess, parts_of, stop_part, wait_gone
 from tasks.adapters.prefect_server import LocalPrefectServer
@@ -54,6 +54,7 @@ def stop_parts(home: Path, gently: bool, hurry: threading.Event) -> Iterator[str
     for name in ("receiver", "deployments", "worker", ENGINE, "keeper"):
         for one in [one for one in found if one.part == name]:
             yield from _stop(one, table.get(name), gently, hurry)
+    forget_state(home)
     if LocalPrefectServer(home).stop():
         yield "the local Prefect server was stopped"
 

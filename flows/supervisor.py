@@ -23,6 +23,7 @@ from tasks.adapters.parts import (
     answers,
     ended_well,
     parts_of,
+    remark_of,
     silent_seconds,
     start_part,
     stop_part,
@@ -95,6 +96,7 @@ class Supervisor:
                 one.life.restarts,
                 one.healthy or one.life.done,
                 one.note,
+                remark_of(self._home, one.part.name),
             )
             for one in self._kept
         )

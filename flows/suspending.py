@@ -23,21 +23,21 @@ class Answer(RunInput):
 
     decision: Literal["approve", "reject"] = Field(
         title="Decision",
-        description="approve: it goes on; reject: the release ends, and what serves goes on serving",
+        description="approve: it goes on. reject: the release ends, and what serves goes on serving.",
         json_schema_extra={"position": 0},
     )
     who: str = Field(
         min_length=2,
         max_length=100,
         title="Who",
-        description="your name, as it shall stand in the journal",
+        description="Your name, as it shall stand in the journal.",
         json_schema_extra={"position": 1},
     )
     why: str = Field(
         min_length=2,
         max_length=2000,
         title="Why",
-        description="one sentence for whoever reads it in a year",
+        description="One sentence for whoever reads it in a year.",
         json_schema_extra={"position": 2},
     )
 

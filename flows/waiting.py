@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from flows.evidence import publish_report
 from flows.story import Tone, tell
 from flows.suspending import suspend, suspendable_run
 from flows.tenure import LEASE_SECONDS, Tenure
@@ -35,7 +36,7 @@ def wait_until(
     judgement = over()
     if judgement is None:
         _begin(held, release, place, replace(wait, flow_run=suspendable_run()))
-        _suspend(release, place, wait, form)
+        _suspend(held, release, place, wait, form)
     while judgement is None:
         time.sleep(POLL_SECONDS)
         judgement = over()
@@ -51,8 +52,11 @@ def standing(held: Tenure, release: str, place: EnvironmentSpec, kind: WaitKind)
     return found if same else None
 
 
-def _suspend(release: str, place: EnvironmentSpec, wait: Wait, form: Callable[[], str]) -> None:
+def _suspend(
+    held: Tenure, release: str, place: EnvironmentSpec, wait: Wait, form: Callable[[], str]
+) -> None:
     if suspendable_run():
+        publish_report(held.journal, held.lease.service, release)  # whoever decides looks there
         left = (wait.until - datetime.now(UTC)).total_seconds() if wait.until else None
         suspend(release, place.name, left, form())
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
+from flows.barriers import in_the_way
 from flows.statebook import state_of_today
 from flows.story import Tone, tell
 from flows.suspended import dismiss, prefect, read_form, wake_run
@@ -14,8 +15,6 @@ from tasks.adapters.prefect_api import FlowRun, PrefectApi
 from tasks.errors import BakewellError, LeaseHeldError, NotFoundError, TransientError
 from tasks.journal.answers import answer_of
 from tasks.journal.rules import (
-    EVERY_SERVICE,
-    EventKind,
     ReleaseFinished,
     ReleaseState,
     State,
@@ -28,7 +27,7 @@ from tasks.ports import Journal
 
 DEPLOYMENT: Final = "promote/promote"
 TRIES: Final = 3
-CHANGES: Final = (EventKind.LINE_STOPPED, EventKind.LINE_RESUMED)
+STANDING: Final = (WaitKind.LINE, WaitKind.FREEZE, WaitKind.WINDOW)
 
 
 def wake() -> Iterator[str]:
@@ -76,15 +75,19 @@ def _wake(journal: Journal, state: State, told: ReleaseState, waiting: Waiting) 
 
 
 def _decide(journal: Journal, state: State, told: ReleaseState) -> Decision[Due]:
-    waiting = told.waiting
+    waiting, now = told.waiting, datetime.now(UTC)
     environment = waiting.environment if waiting else ""
     answer = answer_of(journal.events(told.service), told.id, environment)
-    return due(told, answer, _changed_at(journal), state, datetime.now(UTC))
+    return due(told, answer, _stands(told, now), state, now)
 
 
-def _changed_at(journal: Journal) -> datetime | None:
-    changes = [one.at for one in journal.events(EVERY_SERVICE) if one.kind in CHANGES]
-    return changes[-1] if changes else None
+def _stands(told: ReleaseState, now: datetime) -> bool:
+    """Is what it waits for still in the way? InvalidInputError if its policy cannot be read."""
+    place = told.spec.environment_spec(told.waiting.environment) if told.waiting else None
+    if told.waiting is None or place is None or told.waiting.wait.kind not in STANDING:
+        return False
+    kind = told.waiting.wait.kind
+    return any(one.wait.kind is kind for one in in_the_way(told.spec, place, now))
 
 
 def _run(api: PrefectApi, run: str) -> FlowRun | None:
@@ -124,10 +127,10 @@ def _promote(
         "to": told.to,
         "despite_burn": told.despite_burn,
     }
-    since = waiting.told_at.isoformat()
+    since, name = waiting.told_at.isoformat(), f"promote {told.service} {told.id}"
     for number in range(TRIES):
         key = f"promote:{told.service}:{told.id}:{since}:{number}"
-        run = api.create_run(DEPLOYMENT, parameters, key=key, tags=("bakewell",))
+        run = api.create_run(DEPLOYMENT, parameters, key=key, tags=("bakewell",), name=name)
         if not run.has_ended:
             if run.state == "SCHEDULED":
                 yield f"its run is gone; {run.name} takes it on"

@@ -30,7 +30,7 @@ from tasks.journal.events import (
     Withdrawn,
     body_of,
 )
-from tasks.journal.waits import Waiting
+from tasks.journal.waits import Wait, Waiting
 from tasks.model import Lease, Verdict
 from tasks.ports import Event
 
@@ -216,9 +216,13 @@ def _reused(reused: bool) -> str:
     return ", baked before from the same inputs" if reused else ""
 
 
+def wait_words(wait: Wait) -> str:
+    """What is waited for, until when, and what helps."""
+    end = f", until {moment(wait.until)} UTC" if wait.until else ""
+    return f"{wait.kind.value}{end}: {wait.reason}"
+
+
 def waiting_words(release: str, waiting: Waiting, now: datetime) -> str:
     """Which release waits for what, since when, and what helps."""
     age = duration((now - waiting.since).total_seconds())
-    until = waiting.wait.until
-    end = f", until {moment(until)} UTC" if until else ""
-    return f"{release} has waited {age} for {waiting.wait.kind.value}{end}: {waiting.wait.reason}"
+    return f"{release} has waited {age} for {wait_words(waiting.wait)}"

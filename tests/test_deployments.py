@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.utilities.callables import parameter_schema
 from ruamel.yaml import YAML
 
 FILE = Path(__file__).parent.parent / "prefect.yaml"
@@ -45,6 +46,48 @@ def test_a_person_reads_what_it_does(deployment: dict[str, Any]) -> None:
     assert (flow.fn.__doc__ or "").strip()
     for name in inspect.signature(flow.fn).parameters:
         assert f"{name}: " in (flow.fn.__doc__ or ""), f"the run form has no words for {name}"
+
+
+@each_deployment
+def test_each_field_of_its_form_has_help_in_plain_sentences(deployment: dict[str, Any]) -> None:
+    """The form shows help as it is written, without Markdown."""
+    for name, field in fields_of(deployment).items():
+        words = str(field.get("description", ""))
+        assert re.fullmatch(r"[^`]+[.\w]", words), f"{name}: {words!r}"
+        assert words[0].isupper() or words.startswith(tuple(field["choices"])), name
+
+
+@each_deployment
+def test_no_field_of_its_form_offers_nothing_beside_something(deployment: dict[str, Any]) -> None:
+    """Of a union the form makes tabs, and hides the field behind the one that is called None."""
+    assert [name for name, field in fields_of(deployment).items() if "anyOf" in field] == []
+
+
+def test_the_form_of_a_release_begins_with_its_source_and_offers_the_lanes() -> None:
+    (release,) = [one for one in DEPLOYMENTS if one["name"] == "release"]
+    fields = fields_of(release)
+    ordered = sorted(fields, key=lambda name: fields[name]["position"])
+    assert ordered[:5] == ["folder", "repository", "commit", "branch", "subfolder"]
+    assert fields["lane"]["choices"] == ["normal", "hotfix", "patch"]
+
+
+def fields_of(deployment: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a person fills in, as Prefect's form is told: by name, with the choices of those that have some."""
+    schema = parameter_schema(flow_of(deployment).fn).model_dump()
+    definitions: dict[str, dict[str, Any]] = schema["definitions"]
+    fields: dict[str, dict[str, Any]] = {}
+    for name, one in schema["properties"].items():
+        fields |= _definition(one, definitions).get("properties", {name: one})
+    return {
+        name: {**field, "choices": _definition(field, definitions).get("enum", ())}
+        for name, field in fields.items()
+    }
+
+
+def _definition(field: dict[str, Any], known: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What it refers to; empty if it says all itself."""
+    named = (one["$ref"] for one in (field, *field.get("allOf", ())) if "$ref" in one)
+    return known.get(next(named, "").rpartition("/")[2], {})
 
 
 def given_parameters(deployment: dict[str, Any]) -> list[dict[str, Any]]:

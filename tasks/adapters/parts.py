@@ -83,6 +83,7 @@ def start_part(
     log = log_of(home, part)
     rotate(log)
     forget_beat(home, part)
+    remark(home, part, "")
     with log.open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, "-P", *command],
@@ -178,6 +179,27 @@ def silent_seconds(home: Path, part: str) -> float | None:
 def forget_beat(home: Path, part: str) -> None:
     with contextlib.suppress(OSError):
         _beat_of(home, part).unlink()
+
+
+def remark(home: Path, part: str, words: str) -> None:
+    """What somebody has to do for a part that is alive; empty: nothing any more."""
+    with contextlib.suppress(OSError):
+        if words:
+            _remark_of(home, part).write_text(words)
+        else:
+            _remark_of(home, part).unlink(missing_ok=True)
+
+
+def remark_of(home: Path, part: str) -> str:
+    """Empty: it has made none, or it cannot be read."""
+    try:
+        return _remark_of(home, part).read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _remark_of(home: Path, part: str) -> Path:
+    return folder_of(home) / f"{part}.remark"
 
 
 def _beat_of(home: Path, part: str) -> Path:

@@ -79,13 +79,16 @@ class PrefectApi:
         *,
         key: str,
         tags: Sequence[str] = (),
+        name: str = "",
     ) -> FlowRun:
-        """A run of `flow/deployment`. The same `key` again gives the first run, whatever the parameters now are.
+        """A run of `flow/deployment`. The same `key` again gives the first run, whatever the parameters now are. `name`: what
+        people see until it begins; Prefect invents one where it is empty.
 
         NotFoundError if there is no such deployment, InvalidInputError if the parameters do not fit.
         """
         there = self.deployment(deployment)
         body = {"parameters": dict(parameters), "idempotency_key": key, "tags": list(tags)}
+        body |= {"name": name} if name else {}
         return _run(self._ask("POST", f"/deployments/{there}/create_flow_run", body))
 
     def deployment(self, name: str) -> str:

@@ -186,9 +186,6 @@ TOLD_ONLY: Final = frozenset(
     }
 )
 
-CHANGING: Final = frozenset(EventKind) - TOLD_ONLY
-"""Who folds only lines of these kinds folds the same, but for kinds that a newer Bakewell wrote: those it does not notice."""
-
 
 def fold(events: Iterable[Event], begin: State | None = None) -> State:
     """What is true after these events: `fold(a + b) == fold(b, fold(a))`. `begin` is not changed."""

@@ -21,12 +21,12 @@ class Due(StrEnum):
 def due(
     told: ReleaseState,
     answer: Answer | None,
-    changed_at: datetime | None,
+    stands: bool,
     state: State,
     now: datetime,
 ) -> Decision[Due]:
-    """`changed_at`: when somebody last let the line go on, or changed what else people can change; the release asks its gates
-    itself again when it is woken, so to wake it once too often does no harm."""
+    """`stands`: is the line, freeze or window that it waits for still in the way? People may lift each of them at any time. The
+    release asks its gates itself again when it is woken, so to wake it once too often does no harm."""
     waiting = told.waiting
     if waiting is None or told.outcome is not None:
         return Decision(Due.NOTHING, "it does not wait")
@@ -39,7 +39,7 @@ def due(
             found = soak(state, told, waiting.environment, now)
             return _of(None if isinstance(found, Wait) else found)
         case _:
-            return _by_itself(waiting, changed_at, now)
+            return _by_itself(waiting, stands, now)
 
 
 def _of(judgement: Judgement | None) -> Decision[Due]:
@@ -49,10 +49,9 @@ def _of(judgement: Judgement | None) -> Decision[Due]:
     return Decision(Due.GO_ON if good else Due.END, judgement.reason)
 
 
-def _by_itself(waiting: Waiting, changed_at: datetime | None, now: datetime) -> Decision[Due]:
+def _by_itself(waiting: Waiting, stands: bool, now: datetime) -> Decision[Due]:
+    """Past its time it is looked at anew, also if it stands: somebody made it longer, and the journal shall say until when."""
     until = waiting.wait.until
-    if until is not None and until <= now:
+    if not stands or (until is not None and until <= now):
         return Decision(Due.GO_ON, f"the {waiting.wait.kind.value} is over")
-    if changed_at is not None and changed_at > waiting.told_at:
-        return Decision(Due.GO_ON, f"the {waiting.wait.kind.value} may be over")
     return Decision(Due.NOTHING, "it waits still")

@@ -68,8 +68,9 @@ def test_a_push_becomes_a_run_of_the_release_at_exactly_its_commit(
     prefect: FakePrefect, journal: Journal
 ) -> None:
     push = accept(journal, "a" * 40)
-    assert done() == [f"cart: {'a' * 12} is released by the run name-1"]
+    assert done() == [f"cart: {'a' * 12} is released by the run release cart {'a' * 12}"]
     (key, run), *others = prefect.runs.items()
+    assert run["tags"] == ["service:cart", f"commit:{'a' * 12}", "push"]
     assert not others
     assert key == f"push:shop:{'a' * 40}:cart"
     assert run["parameters"] == {

@@ -8,7 +8,7 @@ import pytest
 from flows import keeper
 from flows.keeper import keep
 from tasks import platforms
-from tasks.adapters.parts import forget_beat, silent_seconds
+from tasks.adapters.parts import forget_beat, remark_of, silent_seconds
 from tasks.errors import TransientError
 
 DONE: list[str] = []
@@ -72,3 +72,20 @@ def test_one_broken_chore_costs_neither_the_others_nor_the_next_round(
     keep(lambda seconds: next(rounds))
     assert DONE == ["good", "good"]
     assert silent_seconds(platforms.home(), "keeper") is not None
+    said = remark_of(platforms.home(), "keeper")
+    assert "broken: KeyError: 'a fault of ours'" in said
+    assert "the journal does not answer" not in said, "that passes by itself"
+
+
+def test_what_somebody_has_to_mend_is_remarked_once_until_it_is_mended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keeper, "CHORES", ("flows.notifying:notify",))
+    monkeypatch.setenv("BAKEWELL_NOTIFY", "/nowhere/notify.yaml")
+    keep(lambda seconds: True)
+    said = remark_of(platforms.home(), "keeper")
+    assert said.startswith("could not notify: ")
+    assert said.count("/nowhere/notify.yaml") == 1
+    monkeypatch.delenv("BAKEWELL_NOTIFY")
+    keep(lambda seconds: True)
+    assert remark_of(platforms.home(), "keeper") == ""

@@ -66,7 +66,10 @@ def test_healing_finishes_it_too_and_prefect_can_be_shown_it_again_and_again(
     for _ in range(2):
         show_rolled_back(scene.name, "production", "slow", "r1", ["r2 was rolled back to r1"])
     assert (targets(scene), scene.weights()) == (["r1"], {"r1": 100})
-    wanted = {"flow_runs": {"name": {"any_": [f"roll {scene.name} back in production"]}}}
+    wanted = {
+        "flow_runs": {"tags": {"all_": [f"service:{scene.name}"]}},
+        "flows": {"name": {"any_": ["rollback"]}},
+    }
     runs = httpx.post(f"{prefect_api}/flow_runs/filter", json=wanted).json()
     assert sorted(run["state_type"] for run in runs) == ["COMPLETED", "COMPLETED", "FAILED"]
     assert len({run["flow_id"] for run in runs}) == 1, "people find all of them under one flow"

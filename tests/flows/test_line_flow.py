@@ -2,11 +2,12 @@
 holds everywhere."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,26 @@ def test_outside_its_window_a_release_waits_until_it_opens(
     assert scene.told(WaitEnded)[-1].how == "the window is open"
     assert len(scene.told(Promoted)) == 1
     assert scene.told(Bypassed) == []
+
+
+def test_a_plan_says_what_the_release_would_wait_for_and_until_when(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = datetime.now(UTC)
+    tomorrow = {"days": [f"{now + timedelta(days=1):%a}".lower()], "from": "09:00", "to": "16:00"}
+    freeze = {"from": f"{now:%Y-%m-%d}", "to": f"{now:%Y-%m-%d}", "reason": "the fair"}
+    scene.edit(
+        needs_approval=True, freezes=[freeze], windows={"timezone": "UTC", "open": [tomorrow]}
+    )
+    line.stop("the database moves", "ada")
+    told = typed(capsys, "plan", str(scene.folder))
+    wanted = (
+        r"1\. wait for an approval.*2\. wait for stopped line: .*ada.*: the database moves.*`bakewell resume REASON`.*"
+        rf"3\. wait for freeze, until {now + timedelta(days=1):%Y-%m-%d} 00:00.* UTC: frozen .*: the fair.*"
+        rf"4\. wait for change window, until {now + timedelta(days=1):%Y-%m-%d} 09:00.* UTC: open only .*5\. "
+    )
+    assert re.search(wanted, told, re.DOTALL), told
+    assert not platforms.journal().events(scene.name), "a plan changes nothing"
 
 
 def test_a_hotfix_skips_freeze_window_and_minimum_time_and_owes_them(

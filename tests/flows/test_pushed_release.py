@@ -107,7 +107,7 @@ def test_the_real_prefect_makes_one_run_for_a_push_whoever_delivers_it(
     assert isinstance(taken, PushTaken)
     assert taken.push == again, f"it supersedes line {first}"
     with PrefectApi(prefect_api) as prefect:
-        (run,) = prefect.runs({"tags": {"all_": [scene.name]}})
+        (run,) = prefect.runs({"tags": {"all_": [f"service:{scene.name}"]}})
         assert run.id == taken.flow_run
         request = run.parameters["request"]
         assert ReleaseRequest.model_validate(request).repository == "shop"
@@ -117,7 +117,7 @@ def test_the_real_prefect_makes_one_run_for_a_push_whoever_delivers_it(
         list(deliver())
         assert prefect.run(run.id).state == "CANCELLED", "nobody had begun it"
         list(deliver())
-        runs = prefect.runs({"tags": {"all_": [scene.name]}})
+        runs = prefect.runs({"tags": {"all_": [f"service:{scene.name}"]}})
     commits = [ReleaseRequest.model_validate(one.parameters["request"]).commit for one in runs]
     assert sorted(commits) == sorted([git(shop, "rev-parse", "main~1"), newest])
     assert told(scene, PushEnded) == [PushEnded(again, False, "its run ended as Cancelled")]

@@ -13,7 +13,8 @@ from flows.approval import approve
 from flows.heal import heal
 from flows.quarantine import Place, where_it_runs
 from flows.quarantining import Target, add, lift, target_of
-from flows.replacement import Replaced, replace_everywhere
+from flows.replacement import replace_everywhere, show_replaced
+from flows.replacing import Replaced, replace_all
 from flows.rollback import rollback
 from flows.status import statuses
 from flows.stopped import StoppedError
@@ -54,7 +55,7 @@ def quiet(scene: Scene) -> Scene:
 
 
 def replaced(quarantine: Quarantine, wait_seconds: float = 20.0) -> list[Replaced]:
-    return replace_everywhere(quarantine.kind, quarantine.what, wait_seconds)
+    return replace_all(quarantine.kind, quarantine.what, wait_seconds)
 
 
 def later(condition: Callable[[], object], do: Callable[[], object]) -> threading.Thread:
@@ -201,6 +202,8 @@ def test_what_runs_is_replaced_and_comes_back_only_when_the_quarantine_is_lifted
     )
     (done,) = replaced(made)
     assert (done.was.split()[0], done.is_now.split()[0], done.failed) == ("r2", "r1", False)
+    for _ in range(2):
+        show_replaced(made.kind, made.what, [done], ["r2 was rolled back to r1"])
     assert quiet.weights() == {"r1": 100}
     assert where_it_runs(made).found == ()
     (told,) = quiet.told(RolledBack)
@@ -219,8 +222,8 @@ def test_what_is_kept_warm_is_ended_and_what_serves_is_left_alone(quiet: Scene, 
     made = put(first)
     (found,) = where_it_runs(made).found
     assert found.place is Place.WARM
-    (done,) = replaced(made)
-    assert not done.failed
+    (done,) = replace_everywhere(made.kind, made.what, 20.0)
+    assert (done.failed, done.back_on) == (False, "")
     assert quiet.weights() == {"r2": 100}
     assert quiet.state().warm is None
 

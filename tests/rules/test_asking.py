@@ -16,7 +16,7 @@ def test_the_form_says_what_would_enter_from_where_and_how_it_did_so_far() -> No
     words = question(found, told, spec().environments[1])
     for part in (
         "# May hello r2 enter eu?",
-        f"`{artifact(2).digest}`",
+        f"`{artifact(2).short}`",
         "https://git.example/hello@aaaaaaa",
         "| Replaces | nothing |",
         "| In staging | r2 promoted |",

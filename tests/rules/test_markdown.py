@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.markdown import LONGEST, alternative, code, table, text
+from flows.markdown import LONGEST, alternative, code, prose, table, text
 from flows.words import one_line
 from tests.support.pages import HOSTILE, images, kinds, markdown, plain, row_widths
 
@@ -23,6 +23,17 @@ def test_nobody_adds_a_cell_or_a_row_to_a_table(words: str, name: str) -> None:
     page = "\n".join(table(("One", "Two"), [(text(words), code(name))]))
     assert row_widths(page) == [{2}]
     assert not kinds(page) & {"link_open", "image", "html_inline", "html_block", "strong_open"}
+
+
+@given(MARKS | st.text(max_size=60))
+def test_prose_holds_nothing_but_words_and_code_spans(words: str) -> None:
+    allowed = {"paragraph_open", "inline", "text", "paragraph_close", "text_special", "code_inline"}
+    assert kinds(f"It said: {prose(words)} (end)") <= allowed
+
+
+def test_a_command_within_prose_is_a_code_span_and_a_single_mark_is_none() -> None:
+    assert prose("`bakewell drift --heal` does [it]") == r"`bakewell drift --heal` does \[it\]"
+    assert prose("5` long") == r"5\` long"
 
 
 def test_hostile_words_become_no_link_no_image_no_html() -> None:

@@ -15,7 +15,7 @@ from flows.quarantine_views import (
     outcome_json,
     outcome_view,
 )
-from flows.replacement import Replaced
+from flows.replacing import Replaced
 from tasks.admit.quarantine import Certainty, Hit
 from tasks.evidence import Quarantine, QuarantineKind
 from tests.support.events import NOON, PROD, artifact

@@ -18,6 +18,7 @@ NO = Answer(NOON, Rejected("ada", "bad", "form"))
 APPROVAL = Wait(WaitKind.APPROVAL, "eu needs an approval", LATER)
 SOAK = Wait(WaitKind.SOAK, "staging soaks", LATER)
 LINE = Wait(WaitKind.LINE, "the line is stopped")
+FREEZE = Wait(WaitKind.FREEZE, "the fair", LATER)
 WINDOW = Wait(WaitKind.WINDOW, "nights only", LATER)
 
 
@@ -25,7 +26,7 @@ def decided(
     wait: Wait,
     now: datetime,
     answer: Answer | None = None,
-    changed: datetime | None = None,
+    stands: bool = True,
     back: bool = False,
 ) -> Due:
     lines = [
@@ -36,7 +37,7 @@ def decided(
         line("r2", ReleaseWaits(wait), environment="eu"),
     ]
     found = state(*lines)
-    return due(found.releases["hello", "r2"], answer, changed, found, now).answer
+    return due(found.releases["hello", "r2"], answer, stands, found, now).answer
 
 
 @pytest.mark.parametrize(
@@ -63,19 +64,22 @@ def test_a_soak_is_due_when_it_is_over_and_ends_the_release_that_was_rolled_back
     assert decided(SOAK, NOON, back=True) is Due.END
 
 
-def test_a_window_is_due_when_it_opens() -> None:
-    assert decided(WINDOW, NOON) is Due.NOTHING
-    assert decided(WINDOW, LATER) is Due.GO_ON
+def test_a_window_is_due_when_it_opens_and_a_freeze_when_it_was_to_end_or_somebody_lifted_it() -> (
+    None
+):
+    for wait in (WINDOW, FREEZE):
+        assert decided(wait, NOON) is Due.NOTHING
+        assert decided(wait, LATER) is Due.GO_ON, "if only to say until when it is now"
+        assert decided(wait, NOON, stands=False) is Due.GO_ON
 
 
-def test_a_stopped_line_is_looked_at_again_whenever_somebody_has_changed_it_since() -> None:
+def test_a_stopped_line_is_due_when_somebody_resumed_it() -> None:
     assert decided(LINE, MUCH_LATER) is Due.NOTHING
-    assert decided(LINE, MUCH_LATER, changed=NOON) is Due.NOTHING
-    assert decided(LINE, MUCH_LATER, changed=LATER) is Due.GO_ON
+    assert decided(LINE, NOON, stands=False) is Due.GO_ON
 
 
 def test_nothing_is_due_for_a_release_that_has_ended() -> None:
     waits = line("r2", ReleaseWaits(APPROVAL), environment="eu")
     ended = line("r2", ReleaseFinished("stopped"), environment="")
     found = state(started(2, spec()), waits, ended)
-    assert due(found.releases["hello", "r2"], YES, None, found, NOON).answer is Due.NOTHING
+    assert due(found.releases["hello", "r2"], YES, True, found, NOON).answer is Due.NOTHING

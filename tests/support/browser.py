@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from tests.support.chromium import QUIET
 from tests.support.engines import program
@@ -24,6 +24,7 @@ def browser_page(width: int = 1280, height: int = 900) -> Iterator[Page]:
         )
         page = browser.new_page(viewport={"width": width, "height": height})
         page.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)  # a server on a busy machine answers late
         expect.set_options(timeout=PATIENCE_MS)
         yield page
         browser.close()
@@ -37,14 +38,28 @@ def open_run(page: Page, ui: str, run: str) -> None:
 
 def answer_form(page: Page, decision: str, who: str, why: str) -> None:
     """Open the form behind "Resume", fill it in, and send it."""
+    form = open_form(page)
+    fill_form(form, decision, who, why)
+    send_form(form)
+
+
+def open_form(page: Page) -> Locator:
+    """On the page of a run that waits."""
     page.get_by_role("button", name="Open menu").click()
     page.get_by_role("menuitem", name=re.compile("Resume")).click()
     form = page.get_by_role("dialog")
     expect(form).to_be_visible()
+    return form
+
+
+def fill_form(form: Locator, decision: str, who: str, why: str) -> None:
     form.get_by_role("button", name="Select Decision").click()
-    page.get_by_role("option", name=decision).click()
+    form.page.get_by_role("option", name=decision).click()
     form.get_by_label("Who").fill(who)
     form.get_by_label("Why").fill(why)
+
+
+def send_form(form: Locator) -> None:
     form.get_by_role("button", name=re.compile("Resume|Submit")).click()
     expect(form).to_be_hidden()
 

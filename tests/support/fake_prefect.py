@@ -54,7 +54,8 @@ class FakePrefect:
         self.creations += 1
         key = body["idempotency_key"]
         number = len(self.runs) + 1
-        made = {"id": f"run-{number}", "name": f"name-{number}", "parameters": body["parameters"]}
+        name = body.get("name") or f"name-{number}"
+        made = {"id": f"run-{number}", "name": name, "parameters": body["parameters"]}
         made |= {"state_type": "SCHEDULED", "state_name": "Scheduled", "tags": body["tags"]}
         made["created"] = datetime.now(UTC).isoformat()
         return 201, self.runs.setdefault(key, made)
