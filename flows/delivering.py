@@ -5,7 +5,7 @@ any point, whoever comes next does the rest, and no push is released twice.
 """
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pydantic import JsonValue
@@ -37,6 +37,8 @@ from tasks.pushes import OnPush, Repositories
 
 DEPLOYMENT: Final = "release/release"
 LEASE: Final = "pushes"
+MOST_ATTEMPTS: Final = 3
+"""A run whose process was killed - with its machine, by the kernel - is made again; a push that kills every process is not."""
 NOT_BEGUN: Final = frozenset({"SCHEDULED", "PENDING"})
 
 
@@ -113,15 +115,29 @@ class Delivery:
         except NotFoundError:
             yield self._end(before, None)
             return False
+        newer = [one for one in newest if one.body.ref == before.body.ref]
+        if run.state == "CRASHED" and not newer and before.attempts < MOST_ATTEMPTS:
+            yield from self._again(before)
+            return True
         if run.has_ended:
             yield self._end(before, run)
             return False
-        newer = [one for one in newest if one.body.ref == before.body.ref]
         if newer and run.state != "CANCELLING" and self._may_end(before, run):
             why = f"a newer push to {before.body.ref} ({newer[0].body.commit[:12]}) arrived"
             self.prefect.cancel(run.id, why)
             yield f"{before.service}: the release of {before.body.commit[:12]} is withdrawn: {why}"
         return True
+
+    def _again(self, push: KnownPush) -> Iterator[str]:
+        """Users are where they were before, or the reconciling brings them there: it begins anew, or goes on. Who holds the
+        service is waited for."""
+        if self._is_held(push.service):
+            return
+        yield (
+            f"{push.service}: the process that released {push.body.commit[:12]} is gone; it is released again"
+            f" ({push.attempts + 1} of at most {MOST_ATTEMPTS} times)"
+        )
+        yield from self._take(push)
 
     def _may_end(self, before: KnownPush, run: FlowRun) -> bool:
         """What has not begun is superseded; what has is finished or withdrawn, as the service chose."""
@@ -168,7 +184,7 @@ class Delivery:
 
     def _take(self, push: KnownPush) -> Iterator[str]:
         self._record(push, PushTaken(push.id, ""))
-        yield from self._make(push)
+        yield from self._make(push.taken_again)
 
     def _make(self, push: KnownPush) -> Iterator[str]:
         """The run that releases it. Asked again, Prefect gives the run that is there."""
@@ -187,7 +203,7 @@ class Delivery:
             show_forge(self.repositories, push, Mark.FAILURE, reason)
             yield f"{push.service}: the push of {push.body.commit[:12]} is not released: {reason}"
             return
-        taken = KnownPush(push.id, push.service, push.at, push.body, run.id)
+        taken = replace(push, flow_run=run.id)
         self._record(push, PushTaken(push.id, run.id))
         show_forge(self.repositories, taken, Mark.PENDING, "is being released")
         yield f"{push.service}: {push.body.commit[:12]} is released by the run {run.name}"
@@ -209,5 +225,7 @@ class Delivery:
 
 
 def key_of(push: KnownPush) -> str:
-    """One run for one commit of one service. A push that was refused and is delivered again is another push."""
-    return f"push:{push.body.repository}:{push.body.commit}:{push.service}"
+    """One run for one commit of one service, and for each attempt. A push that was refused and is delivered again is another
+    push."""
+    key = f"push:{push.body.repository}:{push.body.commit}:{push.service}"
+    return key if push.attempts <= 1 else f"{key}:{push.attempts}"

@@ -33,7 +33,7 @@ class PushAccepted:
 @dataclass(frozen=True)
 class PushTaken:
     """`push` is the sequence of the accepting line, `flow_run` the Prefect run that releases it; empty: it is about to be
-    made, and whoever comes next makes it if nobody has."""
+    made, and whoever comes next makes it if nobody has. Once more after a run whose process was killed."""
 
     push: int
     flow_run: str
@@ -80,13 +80,20 @@ class PushEnded:
 
 @dataclass(frozen=True)
 class KnownPush:
-    """One accepted line: its sequence is its `id`. `flow_run` is empty until it was taken."""
+    """One accepted line: its sequence is its `id`. `flow_run` is empty until it was taken; `attempts`: how many runs were
+    promised it, one after the other."""
 
     id: int
     service: str
     at: datetime
     body: PushAccepted
     flow_run: str = ""
+    attempts: int = 0
+
+    @property
+    def taken_again(self) -> "KnownPush":
+        """As it is once the next run is promised."""
+        return replace(self, flow_run="", attempts=self.attempts + 1)
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,8 @@ class PushFold:
                 self._accept(KnownPush(sequence, service, at, body))
             case PushTaken(push, run):
                 if found := self._open.pop(push, None) or self._in_flight.get(push):
-                    self._in_flight[push] = replace(found, flow_run=run)
+                    taken = replace(found, flow_run=run) if run else found.taken_again
+                    self._in_flight[push] = taken
             case PushDropped(push, _, cause):
                 self._open.pop(push, None)
                 self._in_flight.pop(push, None)

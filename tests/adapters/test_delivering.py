@@ -123,15 +123,67 @@ def test_before_the_deployments_are_written_pushes_wait(
     assert prefect.commits() == ["a" * 40]
 
 
+def test_a_run_whose_process_was_killed_is_made_again_and_not_for_ever(
+    prefect: FakePrefect, journal: Journal
+) -> None:
+    push = accept(journal, "a" * 40)
+    done()
+    for attempt in (2, 3):
+        prefect.end_all("CRASHED")
+        again, made = done()
+        assert f"released again ({attempt} of at most 3 times)" in again
+        assert f"is released by the run release cart {'a' * 12}" in made
+        assert done() == []
+    prefect.end_all("CRASHED")
+    (ended,) = done()
+    assert "its run ended as Crashed" in ended
+    assert prefect.commits() == ["a" * 40] * 3
+    assert told(journal, PushEnded)[0][:2] == (push, False)
+
+
+@pytest.mark.parametrize("state", ["FAILED", "CANCELLED"])
+def test_what_failed_or_was_ended_by_a_person_is_not_made_again(
+    prefect: FakePrefect, journal: Journal, state: str
+) -> None:
+    accept(journal, "a" * 40)
+    done()
+    prefect.end_all(state)
+    assert len(done()) == 1
+    assert done() == []
+    assert prefect.creations == 1
+
+
+def test_what_was_killed_gives_way_to_a_newer_push(prefect: FakePrefect, journal: Journal) -> None:
+    accept(journal, "a" * 40)
+    done()
+    prefect.end_all("CRASHED")
+    accept(journal, "b" * 40)
+    done()
+    assert prefect.commits() == ["a" * 40, "b" * 40]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_around_the_second_attempt_it_is_made_once(
+    prefect: FakePrefect, journal: Journal, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    accept(journal, "a" * 40)
+    done()
+    prefect.end_all("CRASHED")
+    with monkeypatch.context() as patch:
+        killed_around_creation(patch, moment)
+        with pytest.raises(KilledError):
+            done()
+    done()
+    done()
+    assert prefect.commits() == ["a" * 40] * 2
+    assert told(journal, PushTaken)[-1][1] == "run-2"
+
+
 class KilledError(Exception):
     """As if the process had been killed there."""
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_around_the_creation_of_the_run_the_next_one_finds_it(
-    prefect: FakePrefect, journal: Journal, monkeypatch: pytest.MonkeyPatch, moment: str
-) -> None:
-    push = accept(journal, "a" * 40)
+def killed_around_creation(patch: pytest.MonkeyPatch, moment: str) -> None:
     create = PrefectApi.create_run
 
     def killed(self: PrefectApi, *words: object, **more: object) -> FlowRun:
@@ -139,8 +191,16 @@ def test_killed_around_the_creation_of_the_run_the_next_one_finds_it(
             create(self, *words, **more)  # type: ignore[arg-type]
         raise KilledError
 
+    patch.setattr(prefect_api.PrefectApi, "create_run", killed)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_around_the_creation_of_the_run_the_next_one_finds_it(
+    prefect: FakePrefect, journal: Journal, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    push = accept(journal, "a" * 40)
     with monkeypatch.context() as patch:
-        patch.setattr(prefect_api.PrefectApi, "create_run", killed)
+        killed_around_creation(patch, moment)
         with pytest.raises(KilledError):
             done()
     accept(journal, "b" * 40)
