@@ -43,16 +43,17 @@ def main(kills: int = 30, seed: int | None = None) -> None:
 def table(rounds: Sequence[Round]) -> str:
     """One row for each kind of victim that was chosen."""
     lines = [
-        "| killed | times | safe after, median | worst | quiet after, worst | requests | failed |",
-        "|---|--:|--:|--:|--:|--:|--:|",
+        "| killed | times | in a rollout | safe after, median | worst | quiet after, worst | requests | failed |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for victim in Victim:
-        if here := [one for one in rounds if one.victim is victim]:
+        if here := [one for one in rounds if one.kill.victim is victim]:
             safe = [one.safe_seconds for one in here]
             quiet = max(one.quiet_seconds for one in here)
             asked, failed = (sum(one.requests for one in here), sum(one.failures for one in here))
+            hit = sum(one.kill.in_flight for one in here)
             lines.append(
-                f"| {victim.value} | {len(here)} | {median(safe):.1f} s | {max(safe):.1f} s"
+                f"| {victim.value} | {len(here)} | {hit} | {median(safe):.1f} s | {max(safe):.1f} s"
                 f" | {quiet:.1f} s | {asked:,} | {failed} |"
             )
     return "\n".join(lines)

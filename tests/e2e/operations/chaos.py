@@ -31,9 +31,11 @@ from tasks.model import Admission
 from tests.e2e.conftest import Bakewell, Service
 
 SAFE_SECONDS: Final = 60.0
-"""So soon after a kill no canary may be left that nobody observes, and users are served. Without a person."""
+"""So soon after a kill (and after the next `bakewell up`, where one was needed) no canary may be left that nobody observes, and users are served. Without a person."""
 QUIET_SECONDS: Final = 240.0
 """So soon everything is as it should be, and every run has ended."""
+LONGEST_SECONDS: Final = 16.0
+"""From a push to the kill: a release without faults takes about as long."""
 RATE: Final = 30.0
 
 
@@ -63,13 +65,27 @@ class Guest:
 
 
 @dataclass(frozen=True)
-class Round:
-    """One kill, and what became of it. Counts are of users' requests since the round before; `explained`: why some failed."""
+class Kill:
+    """`processes` died of it. `in_flight`: instances of a rollout were there."""
 
     seed: int
     service: str
     victim: Victim
-    killed: int
+    processes: int
+    in_flight: bool
+
+    def __str__(self) -> str:
+        return (
+            f"seed {self.seed}: {self.victim.value} killed ({self.processes} processes) while {self.service} was"
+            f" {'rolled out' if self.in_flight else 'released'}"
+        )
+
+
+@dataclass(frozen=True)
+class Round:
+    """One kill, and what became of it. Counts are of users' requests since the round before; `explained`: why some failed."""
+
+    kill: Kill
     requests: int
     failures: int
     errors_of: tuple[str, ...]
@@ -81,8 +97,7 @@ class Round:
     def __str__(self) -> str:
         failed = f", {self.failures} failed ({self.explained})" if self.failures else ""
         return (
-            f"seed {self.seed}: {self.victim.value} killed ({self.killed} processes) while {self.service} was released:"
-            f" safe after {self.safe_seconds:.1f} s, quiet after {self.quiet_seconds:.1f} s; {self.outcome};"
+            f"{self.kill}: safe after {self.safe_seconds:.1f} s, quiet after {self.quiet_seconds:.1f} s; {self.outcome};"
             f" {self.requests} requests{failed}"
         )
 
@@ -107,18 +122,19 @@ class Day:
         if share:
             self.bad.add(str(self.number))
         run = self._push(guest)
-        time.sleep(dice.uniform(0.5, 9.0))
-        killed, begun = self._kill(victim, guest), time.monotonic()
+        time.sleep(dice.uniform(0.5, LONGEST_SECONDS))
+        in_flight = _is_in_flight(guest.name)
+        kill = Kill(seed, guest.name, victim, self._kill(victim, guest), in_flight)
+        begun = time.monotonic()
         if victim in (Victim.SUPERVISOR, Victim.EVERYTHING):  # as a service manager would
             again = self.bakewell("up", "--detach", seconds=300)
             assert again.code == 0, again.out + again.err
-            begun = time.monotonic()
         until(lambda: self._is_safe(guest), SAFE_SECONDS, f"seed {seed}: {guest.name} is safe")
         safe = time.monotonic() - begun
         until(lambda: self._is_quiet(run), QUIET_SECONDS, f"seed {seed}: everything is quiet")
         quiet = time.monotonic() - begun
         self._check_invariants(seed)
-        return self._told(seed, guest, victim, killed, safe, quiet)
+        return self._told(kill, guest, safe, quiet)
 
     # ---- doing -------------------------------------------------------------------------------------
 
@@ -229,25 +245,23 @@ class Day:
             assert stable.release in promoted, f"seed {seed}: {stable.release} was never promoted"
         assert state.releases
 
-    def _told(
-        self, seed: int, guest: Guest, victim: Victim, killed: int, safe: float, quiet: float
-    ) -> Round:
+    def _told(self, kill: Kill, guest: Guest, safe: float, quiet: float) -> Round:
+        hits_users = kill.victim is Victim.ENVOY
         requests, failures, errors = 0, 0, set[str]()
         for one in self.guests:
             now, before = one.load.so_far(), self.seen.get(one.name)
             requests += now.requests - (before.requests if before else 0)
             failed = now.failures - (before.failures if before else 0)
             versions = _errors(now) - (_errors(before) if before else set())
-            if victim is not Victim.ENVOY or one is not guest:
-                assert failed == 0, f"seed {seed}: {one.name} failed {failed}: {now.failed}"
-                assert {version for version, _ in versions} <= self.bad, f"seed {seed}: {versions}"
+            if not hits_users or one is not guest:
+                assert failed == 0, f"{kill}: {one.name} failed {failed}: {now.failed}"
+                assert {version for version, _ in versions} <= self.bad, f"{kill}: {versions}"
             failures, errors = failures + failed, errors | {version for version, _ in versions}
             self.seen[one.name] = now
-        why = "their splitter was killed" if victim is Victim.ENVOY else ""
-        outcome = _outcome(guest.name)
+        why = "their splitter was killed" if hits_users else ""
+        told = tuple(sorted(errors))
         return Round(
-            *(seed, guest.name, victim, killed, requests, failures, tuple(sorted(errors))),
-            *(safe, quiet, outcome, why),
+            kill, requests, failures, told, safe, quiet, outcome=_outcome(guest.name), explained=why
         )
 
 
@@ -260,6 +274,11 @@ def _serves(report: EnvironmentReport) -> bool:
     assert report.found is not None
     served = [one for one in report.found.groups if one.weight]
     return bool(served) and all(one.ready for one in served)
+
+
+def _is_in_flight(service: str) -> bool:
+    found = fold(platforms.journal().events(service)).environments.values()
+    return any(one.rollout for one in found)
 
 
 def _outcome(service: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.conftest import Bakewell, copy_of_example, home_of_its_own
 from tests.e2e.docker_service import Yard, dockerfile_service, yard
-from tests.e2e.operations.chaos import chaotic_day
+from tests.e2e.operations.chaos import Victim, chaotic_day
 from tests.e2e.test_killed import only_production
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.timeout(1800)]
@@ -42,4 +42,4 @@ def test_whatever_is_killed_users_stay_served_and_nobody_has_to_come(
     in_containers = dockerfile_service(tmp_path, "barge", there)
     rounds = chaotic_day(bakewell, [on_processes, in_containers], [first + n for n in range(KILLS)])
     assert len(rounds) == KILLS
-    assert all(one.killed for one in rounds if one.victim.name != "ENGINE")
+    assert all(one.kill.processes for one in rounds if one.kill.victim is not Victim.ENGINE)
