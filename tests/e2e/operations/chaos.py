@@ -31,7 +31,8 @@ from tasks.model import Admission
 from tests.e2e.conftest import Bakewell, Service
 
 SAFE_SECONDS: Final = 60.0
-"""So soon after a kill (and after the next `bakewell up`, where one was needed) no canary may be left that nobody observes, and users are served. Without a person."""
+"""So soon after a kill (and after the next `bakewell up`, where one was needed) no canary may be left that nobody observes, and
+users are served. Without a person."""
 QUIET_SECONDS: Final = 240.0
 """So soon everything is as it should be, and every run has ended."""
 LONGEST_SECONDS: Final = 16.0
