@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -305,6 +306,18 @@ def _run_in_state(api: str, state: str) -> str:
 
 
 def _post(url: str, body: dict[str, object]) -> dict[str, str]:
+    """On SQLite it answers 503 now and then, and wants to be asked again."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            return _posted(url, body)
+        except urllib.error.HTTPError as error:
+            if error.code != 503 or time.monotonic() > end:
+                raise
+            time.sleep(0.3)
+
+
+def _posted(url: str, body: dict[str, object]) -> dict[str, str]:
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request) as answer:

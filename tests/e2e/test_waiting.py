@@ -125,7 +125,8 @@ def test_approvals_outlive_worker_and_server_and_hold_neither_process_nor_lease(
         assert stack.api.run(runs[name]).state_name == "Suspended"
         assert len(bodies(name, Promoted)) == 1, "in staging"
     digest = told("by-form").artifact.digest  # type: ignore[union-attr]
-    wait_for(lambda: digest in form_of(stack.api, runs["by-form"]), 10, "the form")
+    short = digest.removeprefix("sha256:")[:12]
+    wait_for(lambda: short in form_of(stack.api, runs["by-form"]), 30, "the form")
     assert "In staging | r1 promoted" in form_of(stack.api, runs["by-form"])
 
     assert stack.server.stop()

@@ -13,7 +13,7 @@ from tests.e2e.operations.chaos import Victim, chaotic_day
 from tests.e2e.test_killed import only_production
 
 pytestmark = [pytest.mark.slow, pytest.mark.engine, pytest.mark.timeout(1800)]
-KILLS = int(os.environ.get("BAKEWELL_KILLS") or 4)
+KILLS = int(os.environ.get("BAKEWELL_KILLS") or 2)
 
 
 @pytest.fixture
