@@ -15,6 +15,8 @@ from typing import NoReturn
 
 import pytest
 
+from tasks.errors import TransientError
+
 LAST_LINES = 20
 
 
@@ -52,11 +54,19 @@ def answers(url: str, seconds: float = 2.0) -> bool:
 def wait_for(
     condition: str | Callable[[], bool], seconds: float = 30.0, what: str = "", every: float = 0.1
 ) -> None:
-    """Poll a URL (until it answers 2xx) or a callable (until it is true); fail the test after `seconds`."""
-    until = time.monotonic() + seconds
-    while not (answers(condition) if isinstance(condition, str) else condition()):
+    """Poll a URL (until it answers 2xx) or a callable (until it is true; who cannot be asked right now is asked again); fail the
+    test after `seconds`."""
+    until, why = time.monotonic() + seconds, ""
+    while True:
+        try:
+            if answers(condition) if isinstance(condition, str) else condition():
+                return
+        except TransientError as error:
+            why = f": {error}"
         if time.monotonic() > until:
-            pytest.fail(f"waited {seconds:.0f} s for {what or condition}, in vain", pytrace=False)
+            pytest.fail(
+                f"waited {seconds:.0f} s for {what or condition}, in vain{why}", pytrace=False
+            )
         time.sleep(every)
 
 
