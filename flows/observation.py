@@ -7,7 +7,9 @@ seen is lost, and nothing counts twice.
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
+from flows.beside import Beside
 from flows.calibration import measured_burst
 from flows.course import courses
 from flows.entry import stop_if_line_stopped
@@ -33,8 +35,8 @@ Converged = Callable[[], FleetStatus]
 class Observation:
     """What one rollout has seen, its judge, and who looks whether its candidate is quarantined meanwhile."""
 
-    def __init__(self, held: Tenure, errand: Errand) -> None:
-        self._held, self._errand = held, errand
+    def __init__(self, held: Tenure, errand: Errand, beside: Beside) -> None:
+        self._held, self._errand, self._beside = held, errand, beside
         self.lookout = Lookout(errand.release.artifact)
         spec, place = errand.release.spec, errand.place
         judged = [one for one in spec.environments if not isinstance(one.strategy, AllAtOnce)]
@@ -66,11 +68,14 @@ class Observation:
             if followed.sample is not None:
                 self._add(followed.sample)
             judgement = self._look(step, started_at)
-            progress.show(judgement, settings)
-            self.page.show(judgement)
+            self._beside.draw(partial(self._draw, progress, judgement))
             if judgement.verdict is not Verdict.KEEP_OBSERVING:
                 return judgement
             tell(judgement.reason, Tone.WAIT, where=errand.where)
+
+    def _draw(self, progress: Progress, judgement: Judgement) -> None:
+        progress.show(judgement, self._errand.place.observe)
+        self.page.show(judgement)
 
     def _add(self, sample: Sample | Unseen) -> None:
         """The journal first: what it refuses was not seen."""

@@ -1,13 +1,14 @@
 """Rollout: bring one admitted artifact into one environment, step by step; promote it, or take it back."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from prefect import flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 from prefect.runtime import flow_run as this_run
 
+from flows.beside import Beside
 from flows.converging import converge_fleet
 from flows.entry import LineStoppedError, stop_if_line_stopped
 from flows.errand import Errand, prepare
@@ -43,6 +44,10 @@ def heal_after_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any])
         heal_environment(held)
 
 
+DRAWING_SECONDS: Final = 30.0
+"""So long what is only drawn may take once users are where they belong, before it is left."""
+
+
 @flow(
     flow_run_name="roll {service} {release} out to {environment}",
     on_crashed=[heal_after_crash],
@@ -67,19 +72,22 @@ def rollout(service: str, release: str, environment: str, despite_burn: str = ""
             return scale(held, errand)
         if errand.stable:
             pass_start_gate(held, errand, despite_burn)
+        beside = Beside()
         try:
             begin(held, errand)
-            seen = Observation(held, errand)
+            seen = Observation(held, errand, beside)
             seen.page.show()
             judgement = take_all(held, errand, seen)
         except BaseException as error:
             withdraw(held, release, *why(error))
             attest_defeat(errand.release.artifact, release, environment)
             if isinstance(error, Exception):  # who was told to stop has no time for pages
+                beside.wait(DRAWING_SECONDS)
                 RolloutPage(held.journal, service, release, environment).finish()
             raise
     try:
         attest_outcome(errand.release.artifact, release, environment)
+        beside.wait(DRAWING_SECONDS)
         seen.page.finish()
     finally:  # whatever cannot be attested: what serves users is watched
         watch(errand, seen)
